@@ -1,0 +1,1 @@
+"""asma-edge: recognise human actions from skeleton streams on a small computer."""

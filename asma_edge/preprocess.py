@@ -1,0 +1,233 @@
+"""Preprocessing of poses: the one implementation behind training, calibration and the device.
+
+Every step is causal: the numbers of a frame depend on that frame and earlier ones only, so a stream that
+arrives frame by frame and a whole clip see the same values (to 1e-6). Steps run in the order given:
+
+``fill``    a missing (NaN) joint keeps its last position; before it was ever seen it takes the pose's origin.
+``centre``  each frame is shifted so that the layout's origin is (0, 0, 0).
+``scale``   division by the running torso length (mid-shoulder to mid-hip); makes pixels unit-free.
+``view``    rotation about the vertical so that the running shoulder line points along x (metres only).
+
+Layouts in pixels carry (x, y, score) per joint: the score passes through unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_edge.errors import AsmaError, PoseError
+from asma_edge.skeleton import FloatArray, Layout
+
+Units = Literal["metres", "pixels"]
+STEPS = ("fill", "centre", "scale", "view")
+STREAMS = ("joint", "bone", "motion")
+VERSION = 1
+
+_MEMORY_FRAMES = 150  # running means become exponential after this many frames, so a stream forgets
+_MIN_TORSO = 1e-3
+_MAX_COORDINATE = 1e6
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """What a bundle or student carries about its preprocessing.
+
+    Attributes:
+        steps: names among `STEPS`, in the order they run; ``fill`` comes first.
+        units: ``metres`` for (x, y, z), ``pixels`` for (x, y, score).
+        version: of the meaning of the steps; a runtime refuses versions it does not know.
+    """
+
+    steps: tuple[str, ...] = ("fill", "centre")
+    units: Units = "metres"
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        unknown = [step for step in self.steps if step not in STEPS]
+        problem = (
+            f"unknown step {unknown[0]}" if unknown
+            else f"version {self.version}" if self.version != VERSION
+            else f"units '{self.units}'" if self.units not in ("metres", "pixels")
+            else "steps repeat" if len(set(self.steps)) != len(self.steps)
+            else "'fill' is not the first step" if self.steps[:1] != ("fill",)
+            else "'view' needs metres" if "view" in self.steps and self.units == "pixels"
+            else ""
+        )  # fmt: skip
+        if problem:
+            raise AsmaError(
+                f"unusable preprocessing: {problem}",
+                expected=f"version {VERSION}; steps among {', '.join(STEPS)} starting with fill",
+                got=f"version {self.version}, {self.units}, steps {list(self.steps)}",
+                hint="correct [preprocess] in the recipe, or update asma-edge to read a newer bundle",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"version": self.version, "units": self.units, "steps": list(self.steps)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PreprocessSpec:
+        """Rebuild from `to_dict` values.
+
+        Raises:
+            AsmaError: the steps, units or version are unknown.
+        """
+        return cls(tuple(values["steps"]), values["units"], int(values["version"]))
+
+
+class Preprocessor:
+    """Applies the steps to consecutive frames of one person; keeps what later frames need.
+
+    >>> whole = Preprocessor(spec, layout)(clip)                      # (T, V, 3)
+    >>> stream = Preprocessor(spec, layout)
+    >>> parts = [stream(frame[None]) for frame in clip]               # the same numbers
+    """
+
+    def __init__(self, spec: PreprocessSpec, layout: Layout) -> None:
+        self.spec, self.layout = spec, layout
+        self._dims = 2 if spec.units == "pixels" else 3
+        self._origin = list(layout.origin)
+        needed = set(spec.steps) & {"scale", "view"}
+        self._shoulders = layout.indices(("left_shoulder", "right_shoulder")) if needed else ()
+        self._hips = layout.indices(("left_hip", "right_hip")) if "scale" in needed else ()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget earlier frames: the next frame starts a new sequence."""
+        self._last: npt.NDArray[np.float64] | None = None
+        self._means: dict[str, tuple[npt.NDArray[np.float64], int]] = {}
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        """Preprocess the next T frames (T, V, 3) of the sequence.
+
+        Returns:
+            (T, V, 3) float32, finite.
+
+        Raises:
+            PoseError: wrong shape, or coordinates that are infinite or beyond 1e6.
+        """
+        frames = np.asarray(frames, dtype=np.float32)
+        self.layout.check_pose(frames, "T, ")
+        if np.isinf(frames).any() or (np.abs(frames) > _MAX_COORDINATE).any():
+            raise PoseError(
+                "a pose has absurd coordinates",
+                expected=f"metres or pixels within ±{_MAX_COORDINATE:.0e}, NaN for missing joints",
+                got=f"largest magnitude {np.nanmax(np.abs(frames))}",
+                hint="check the units and that missing joints are NaN, not infinity",
+            )
+        poses = frames.astype(np.float64)
+        for step in self.spec.steps:
+            poses = getattr(self, "_" + step)(poses)
+        return poses.astype(np.float32)
+
+    def _fill(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        missing: npt.NDArray[np.bool_] = np.isnan(poses[..., : self._dims]).any(axis=-1)
+        if missing.any() or self._last is None:
+            poses = poses.copy()
+            last = self._last
+            for pose, gone in zip(poses, missing, strict=True):
+                pose[gone] = _origin_of(pose, gone, self._origin) if last is None else last[gone]
+                if self._dims == 2:
+                    pose[gone, 2] = 0.0
+                last = pose
+        if self._dims == 2:
+            poses = np.nan_to_num(poses)
+        if len(poses):
+            self._last = poses[-1].copy()
+        return poses
+
+    def _centre(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        origin = poses[:, self._origin].mean(axis=1, keepdims=True)
+        if self._dims == 2:
+            origin[..., 2] = 0.0
+        centred: npt.NDArray[np.float64] = poses - origin
+        return centred
+
+    def _scale(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        points = poses[..., : self._dims]
+        torso = points[:, self._shoulders].mean(axis=1) - points[:, self._hips].mean(axis=1)
+        length = self._running_mean("torso", np.linalg.norm(torso, axis=-1, keepdims=True))
+        scaled = poses / np.maximum(length, _MIN_TORSO)[:, None]
+        if self._dims == 2:
+            scaled[..., 2] = poses[..., 2]
+        return scaled
+
+    def _view(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        line = poses[:, self._shoulders[1]] - poses[:, self._shoulders[0]]
+        line = line[:, [0, 2]]
+        line = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), _MIN_TORSO)
+        line = self._running_mean("shoulders", line)
+        angle = np.arctan2(line[:, 1], line[:, 0])[:, None]
+        cosine, sine = np.cos(angle), np.sin(angle)
+        x, y, z = poses[..., 0], poses[..., 1], poses[..., 2]
+        return np.stack([x * cosine + z * sine, y, z * cosine - x * sine], axis=-1)
+
+    def _running_mean(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(T, D) mean of each frame's value and the frames before it, fading after `_MEMORY_FRAMES`."""
+        mean, count = self._means.get(name, (np.zeros(values.shape[1]), 0))
+        means = np.empty_like(values)
+        for index, value in enumerate(values):
+            count = min(count + 1, _MEMORY_FRAMES)
+            mean = mean + (value - mean) / count
+            means[index] = mean
+        self._means[name] = (mean, count)
+        return means
+
+
+def _origin_of(
+    pose: npt.NDArray[np.float64], gone: npt.NDArray[np.bool_], origin: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """(3,) where a never-seen joint is put: the seen origin joints' mean, else all seen joints' mean, else 0."""
+    seen = [joint for joint in origin if not gone[joint]]
+    if seen:
+        return np.asarray(pose[seen].mean(axis=0))
+    return np.asarray(pose[~gone].mean(axis=0)) if not gone.all() else np.zeros(3)
+
+
+def to_streams(
+    poses: FloatArray, previous: FloatArray | None, layout: Layout, streams: Sequence[str], units: Units
+) -> dict[str, FloatArray]:
+    """Model inputs per stream from preprocessed frames.
+
+    joint: the frames; bone: child - parent; motion: this frame minus the one before (causal, so a stream has
+    it at once; the paper's x[t+1] - x[t] is the same numbers one frame earlier), 0 for the first frame.
+    In pixels a bone's score is the smaller of its joints' scores, and motion keeps the score.
+
+    Args:
+        poses: (..., T, V, 3) preprocessed.
+        previous: (..., V, 3) the frame before the first, or None at the start of a sequence.
+        layout: gives each joint's parent.
+        streams: names among `STREAMS`.
+        units: of the poses.
+
+    Returns:
+        {name: (..., T, V, 3) float32}.
+    """
+    result: dict[str, FloatArray] = {}
+    for stream in streams:
+        if stream == "joint":
+            values = poses
+        elif stream == "bone":
+            parent = poses[..., layout.parents, :]
+            values = poses - parent
+            if units == "pixels":
+                values[..., 2] = np.minimum(poses[..., 2], parent[..., 2])
+        elif stream == "motion":
+            first = poses[..., :1, :, :] if previous is None else previous[..., None, :, :]
+            values = np.diff(poses, axis=-3, prepend=first)
+            if units == "pixels":
+                values[..., 2] = poses[..., 2]
+        else:
+            raise AsmaError(
+                f"unknown stream '{stream}'",
+                expected="among " + ", ".join(STREAMS),
+                got=repr(stream),
+                hint="correct streams in the recipe",
+            )
+        result[stream] = np.ascontiguousarray(values, dtype=np.float32)
+    return result

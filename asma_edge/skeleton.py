@@ -1,0 +1,381 @@
+"""Skeleton layouts: named joints and bones, and everything that follows from them.
+
+A layout is a tree of joints. From its joint names and edges this module derives the graph's centre, each
+bone's direction (child -> parent, towards the centre), degrees, left/right pairs and the three spatial
+partitions of ST-GCN. Layouts are converted by joint name; a joint the source lacks becomes NaN.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_edge.errors import LayoutError, PoseError
+
+FloatArray = npt.NDArray[np.float32]
+
+MAX_JOINTS = 256
+
+# Joints that different estimators name differently but place at (nearly) the same spot.
+_SYNONYMS: tuple[frozenset[str], ...] = (
+    frozenset({"spine_base", "hip_center", "pelvis"}),
+    frozenset({"spine_mid", "spine"}),
+    frozenset({"spine_shoulder", "shoulder_center", "thorax"}),
+    frozenset({"head", "nose"}),
+    frozenset({"left_foot", "left_foot_index", "left_big_toe"}),
+    frozenset({"right_foot", "right_foot_index", "right_big_toe"}),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A skeleton: V named joints joined by V - 1 undirected edges that form one tree.
+
+    Attributes:
+        name: how recipes and bundles refer to it.
+        joints: V unique joint names; ``left_x`` / ``right_x`` make a mirror pair.
+        edges: V - 1 pairs of joint indices.
+        origin_joints: joints whose mean is the origin after centring; empty means the graph's centre.
+
+    Raises:
+        LayoutError: the joints are not unique or the edges do not form a tree over all joints.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    origin_joints: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.joints)
+        if not 2 <= count <= MAX_JOINTS or len(set(self.joints)) != count:
+            raise LayoutError(
+                f"layout '{self.name}' has unusable joints",
+                expected=f"2 to {MAX_JOINTS} joints with unique names",
+                got=f"{count} joints, {len(set(self.joints))} unique names",
+                hint="list every joint once, in the order of the pose array",
+            )
+        for a, b in self.edges:
+            if not (0 <= a < count and 0 <= b < count):
+                raise LayoutError(
+                    f"layout '{self.name}' has an edge outside its joints",
+                    expected=f"indices 0 to {count - 1}",
+                    got=f"({a}, {b})",
+                    hint="edges are 0-based pairs of joint indices",
+                )
+        if len(self.edges) != count - 1 or np.isinf(self._hops).any():
+            raise LayoutError(
+                f"the edges of layout '{self.name}' are not a tree",
+                expected=f"{count - 1} edges that reach all {count} joints without a cycle",
+                got=f"{len(self.edges)} edges",
+                hint="join every joint to the rest by exactly one path",
+            )
+        self.indices(self.origin_joints)
+
+    @property
+    def num_joints(self) -> int:
+        """V."""
+        return len(self.joints)
+
+    @functools.cached_property
+    def adjacency(self) -> npt.NDArray[np.bool_]:
+        """(V, V) symmetric, without self-loops."""
+        adjacency = np.zeros((self.num_joints, self.num_joints), dtype=bool)
+        for a, b in self.edges:
+            adjacency[a, b] = adjacency[b, a] = True
+        return adjacency
+
+    @functools.cached_property
+    def _hops(self) -> npt.NDArray[np.float64]:
+        """(V, V) edges between joints along the tree; inf where unreachable."""
+        hops = np.where(np.eye(self.num_joints, dtype=bool), 0.0, np.inf)
+        frontier = np.eye(self.num_joints, dtype=bool)
+        for distance in range(1, self.num_joints):
+            frontier = ((frontier.astype(int) @ self.adjacency.astype(int)) > 0) & np.isinf(hops)
+            hops[frontier] = distance
+        return hops
+
+    @functools.cached_property
+    def degrees(self) -> npt.NDArray[np.int64]:
+        """(V,) number of edges at each joint (Eq. 1 of the paper)."""
+        degrees: npt.NDArray[np.int64] = self.adjacency.sum(axis=0, dtype=np.int64)
+        return degrees
+
+    @functools.cached_property
+    def centre(self) -> int:
+        """The graph's centre: smallest eccentricity, then highest degree, then lowest index."""
+        return min(range(self.num_joints), key=lambda v: (self._hops[v].max(), -self.degrees[v], v))
+
+    @functools.cached_property
+    def parents(self) -> npt.NDArray[np.int64]:
+        """(V,) the neighbour of each joint that is nearer to the centre; the centre is its own parent."""
+        parents = np.arange(self.num_joints)
+        for a, b in self.edges:
+            child, parent = (a, b) if self._hops[a, self.centre] > self._hops[b, self.centre] else (b, a)
+            parents[child] = parent
+        return parents
+
+    @functools.cached_property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """V (child, parent) pairs, one a joint; the centre's bone is (centre, centre), of length zero."""
+        return tuple((child, int(parent)) for child, parent in enumerate(self.parents))
+
+    @functools.cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) joint indices, paired by name."""
+        return tuple(
+            (index, self.joints.index("right_" + name.removeprefix("left_")))
+            for index, name in enumerate(self.joints)
+            if name.startswith("left_") and "right_" + name.removeprefix("left_") in self.joints
+        )
+
+    @functools.cached_property
+    def mirror(self) -> npt.NDArray[np.int64]:
+        """(V,) permutation that swaps left and right joints."""
+        permutation = np.arange(self.num_joints)
+        for left, right in self.pairs:
+            permutation[left], permutation[right] = right, left
+        return permutation
+
+    @functools.cached_property
+    def origin(self) -> tuple[int, ...]:
+        """Indices of the joints whose mean becomes (0, 0, 0) when a pose is centred."""
+        return self.indices(self.origin_joints) or (self.centre,)
+
+    @functools.cached_property
+    def partitions(self) -> FloatArray:
+        """(K=3, V, V) ST-GCN spatial partitions, column-normalised: same distance, farther, nearer to the centre.
+
+        Entry [k, v, w] is the weight with which joint v contributes to joint w (max_hop 1).
+        """
+        distance = self._hops[self.centre]
+        reach = self.adjacency | np.eye(self.num_joints, dtype=bool)
+        weight = reach / reach.sum(axis=0, keepdims=True)
+        delta = distance[:, None] - distance[None, :]
+        return np.stack([weight * (delta == 0), weight * (delta > 0), weight * (delta < 0)]).astype(np.float32)
+
+    def indices(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Indices of the named joints.
+
+        Raises:
+            LayoutError: a name is not a joint of this layout.
+        """
+        missing = [name for name in names if name not in self.joints]
+        if missing:
+            raise LayoutError(
+                f"layout '{self.name}' lacks {', '.join(missing)}",
+                expected=f"joints among {', '.join(self.joints)}",
+                got=", ".join(names),
+                hint="choose a layout that has these joints, or another preprocessing step",
+            )
+        return tuple(self.joints.index(name) for name in names)
+
+    def check_pose(self, pose: FloatArray, leading: str = "") -> None:
+        """Refuse an array whose last two axes are not (V, 3).
+
+        Raises:
+            PoseError: the shape is wrong; ``leading`` names the axes before (V, C), such as ``"T, "``.
+        """
+        axes = leading.count(",") + 2
+        if pose.ndim != axes or pose.shape[-2:] != (self.num_joints, 3):
+            raise PoseError(
+                f"wrong shape for layout '{self.name}'",
+                expected=f"({leading}{self.num_joints}, 3)",
+                got=str(tuple(pose.shape)),
+                hint="one row of three numbers a joint, in the layout's joint order; NaN marks a missing joint",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The layout as JSON/TOML-ready values."""
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "edges": [list(edge) for edge in self.edges],
+            "origin_joints": list(self.origin_joints),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Layout:
+        """Rebuild a layout from `to_dict` values or from the name of a known one.
+
+        Raises:
+            LayoutError: the values are not those of a layout.
+        """
+        if isinstance(values, str):
+            return get_layout(values)
+        try:
+            name, joints, edges = values["name"], values["joints"], values["edges"]
+            origin = values.get("origin_joints", [])
+            if not (isinstance(name, str) and all(isinstance(joint, str) for joint in [*joints, *origin])):
+                raise TypeError("names must be strings")
+            pairs = tuple((int(a), int(b)) for a, b in edges)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LayoutError(
+                "cannot read a layout",
+                expected="a table with name, joints (names) and edges (index pairs)",
+                got=f"{type(error).__name__}: {error}",
+                hint="see docs/data.md for a custom layout",
+            ) from error
+        return cls(name, tuple(joints), pairs, tuple(origin))
+
+
+def _layout(name: str, joints: str, edges: str, origin: str = "") -> Layout:
+    """Build a layout from whitespace-separated names and ``a-b`` edges."""
+    names = tuple(joints.split())
+    pairs = tuple((names.index(a), names.index(b)) for a, b in (edge.split("-") for edge in edges.split()))
+    return Layout(name, names, pairs, tuple(origin.split()))
+
+
+_ARMS_AND_LEGS = (
+    "left_shoulder-left_elbow left_elbow-left_wrist right_shoulder-right_elbow right_elbow-right_wrist "
+    "left_hip-left_knee left_knee-left_ankle right_hip-right_knee right_knee-right_ankle "
+)
+_COCO_TRUNK = "left_shoulder-nose right_shoulder-nose left_hip-left_shoulder right_hip-right_shoulder "
+_SHOULDERS = "left_shoulder right_shoulder"
+
+_LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        _layout(
+            "ntu25",  # Kinect v2, NTU RGB+D, PKU-MMD, IRDS
+            "spine_base spine_mid neck head left_shoulder left_elbow left_wrist left_hand right_shoulder "
+            "right_elbow right_wrist right_hand left_hip left_knee left_ankle left_foot right_hip right_knee "
+            "right_ankle right_foot spine_shoulder left_hand_tip left_thumb right_hand_tip right_thumb",
+            _ARMS_AND_LEGS + "spine_base-spine_mid spine_mid-spine_shoulder neck-spine_shoulder head-neck "
+            "left_shoulder-spine_shoulder right_shoulder-spine_shoulder left_hand-left_wrist "
+            "right_hand-right_wrist left_hip-spine_base right_hip-spine_base left_foot-left_ankle "
+            "right_foot-right_ankle left_hand_tip-left_thumb left_thumb-left_hand right_hand_tip-right_thumb "
+            "right_thumb-right_hand",
+        ),
+        _layout(
+            "kinect20",  # Kinect v1
+            "hip_center spine shoulder_center head left_shoulder left_elbow left_wrist left_hand "
+            "right_shoulder right_elbow right_wrist right_hand left_hip left_knee left_ankle left_foot "
+            "right_hip right_knee right_ankle right_foot",
+            _ARMS_AND_LEGS + "hip_center-spine spine-shoulder_center head-shoulder_center "
+            "left_shoulder-shoulder_center right_shoulder-shoulder_center left_hand-left_wrist "
+            "right_hand-right_wrist left_hip-hip_center right_hip-hip_center left_foot-left_ankle "
+            "right_foot-right_ankle",
+            "shoulder_center",
+        ),
+        _layout(
+            "coco17",  # MoveNet, YOLO-pose, RTMPose
+            "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
+            "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
+            _ARMS_AND_LEGS + _COCO_TRUNK + "left_eye-nose right_eye-nose left_ear-left_eye right_ear-right_eye",
+            _SHOULDERS,
+        ),
+        _layout(
+            "mediapipe33",  # MediaPipe Pose landmarks
+            "nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear "
+            "right_ear left_mouth right_mouth left_shoulder right_shoulder left_elbow right_elbow left_wrist "
+            "right_wrist left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip "
+            "right_hip left_knee right_knee left_ankle right_ankle left_heel right_heel left_foot_index "
+            "right_foot_index",
+            _ARMS_AND_LEGS + _COCO_TRUNK + "left_eye_inner-nose right_eye_inner-nose left_eye-left_eye_inner "
+            "right_eye-right_eye_inner left_eye_outer-left_eye right_eye_outer-right_eye "
+            "left_ear-left_eye_outer right_ear-right_eye_outer left_mouth-nose right_mouth-nose "
+            "left_pinky-left_wrist right_pinky-right_wrist left_index-left_wrist right_index-right_wrist "
+            "left_thumb-left_wrist right_thumb-right_wrist left_heel-left_ankle right_heel-right_ankle "
+            "left_foot_index-left_ankle right_foot_index-right_ankle",
+            _SHOULDERS,
+        ),
+        _layout(
+            "openpose18",
+            "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip "
+            "right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear",
+            _ARMS_AND_LEGS + "nose-neck left_shoulder-neck right_shoulder-neck left_hip-neck right_hip-neck "
+            "left_eye-nose right_eye-nose left_ear-left_eye right_ear-right_eye",
+            _SHOULDERS,
+        ),
+        _layout(
+            "openpose25",  # BODY_25
+            "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist pelvis "
+            "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear "
+            "left_ear left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel",
+            _ARMS_AND_LEGS + "nose-neck left_shoulder-neck right_shoulder-neck pelvis-neck left_hip-pelvis "
+            "right_hip-pelvis left_eye-nose right_eye-nose left_ear-left_eye right_ear-right_eye "
+            "left_big_toe-left_ankle left_small_toe-left_big_toe left_heel-left_ankle "
+            "right_big_toe-right_ankle right_small_toe-right_big_toe right_heel-right_ankle",
+            _SHOULDERS,
+        ),
+        _layout(
+            "h36m17",  # Human3.6M
+            "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax nose head "
+            "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist",
+            _ARMS_AND_LEGS + "right_hip-pelvis left_hip-pelvis spine-pelvis thorax-spine nose-thorax head-nose "
+            "left_shoulder-thorax right_shoulder-thorax",
+            "thorax",
+        ),
+        _layout(
+            "body13",  # what all of the above share
+            "head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip "
+            "right_hip left_knee right_knee left_ankle right_ankle",
+            _ARMS_AND_LEGS + _COCO_TRUNK.replace("nose", "head"),
+            _SHOULDERS,
+        ),
+    )
+}
+
+LAYOUT_NAMES: tuple[str, ...] = tuple(_LAYOUTS)
+
+
+def get_layout(name: str) -> Layout:
+    """A known layout by name.
+
+    Raises:
+        LayoutError: no layout has this name.
+    """
+    try:
+        return _LAYOUTS[name]
+    except KeyError:
+        raise LayoutError(
+            f"unknown layout '{name}'",
+            expected="one of " + ", ".join(LAYOUT_NAMES),
+            got=repr(name),
+            hint="pick a known name, or describe a custom layout by its joints and edges",
+        ) from None
+
+
+def conversion(source: Layout, target: Layout) -> npt.NDArray[np.int64]:
+    """(V_target,) the source joint for each target joint, by name or synonym; -1 where there is none."""
+    by_name = {name: index for index, name in enumerate(source.joints)}
+
+    def find(name: str) -> int:
+        if name in by_name:
+            return by_name[name]
+        for group in _SYNONYMS:
+            if name in group:
+                return next((by_name[other] for other in sorted(group) if other in by_name), -1)
+        return -1
+
+    return np.array([find(name) for name in target.joints], dtype=np.int64)
+
+
+def convert(poses: FloatArray, source: Layout, target: Layout) -> FloatArray:
+    """Re-order poses (..., V_source, C) into another layout (..., V_target, C); missing joints are NaN.
+
+    Raises:
+        LayoutError: the layouts share no joint.
+        PoseError: the poses do not fit the source layout.
+    """
+    if poses.ndim < 2 or poses.shape[-2] != source.num_joints:
+        source.check_pose(poses, "..., " if poses.ndim > 2 else "")
+    if source == target:
+        return poses
+    index = conversion(source, target)
+    if (index < 0).all():
+        raise LayoutError(
+            f"no joint of '{target.name}' exists in '{source.name}'",
+            expected="layouts that share joint names",
+            got=", ".join(source.joints[:6]),
+            hint="name the joints of a custom layout as the known layouts do",
+        )
+    converted = poses[..., np.maximum(index, 0), :].astype(np.float32)
+    converted[..., index < 0, :] = np.nan
+    return converted

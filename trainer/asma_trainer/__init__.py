@@ -1,0 +1,1 @@
+"""The trainer: reads skeleton data sets, pretrains ASMa, fuses, distils and evaluates."""

@@ -1,0 +1,1 @@
+"""Readers of skeleton formats, one a module; each yields clips for `DatasetWriter`."""

@@ -1,0 +1,1 @@
+"""Losses: Barlow Twins for pretraining, softened KL for distillation."""

@@ -1,0 +1,1 @@
+"""Networks: the ST-GCN backbone, projector, fused teacher and student."""

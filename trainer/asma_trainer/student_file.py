@@ -1,0 +1,157 @@
+"""student.pt: every stream's student and all that the converter needs, in one file without pickled code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asma_edge.errors import AsmaError
+from asma_edge.files import atomic_file
+from asma_edge.preprocess import PreprocessSpec, to_streams
+from asma_edge.skeleton import FloatArray, Layout
+from asma_trainer.errors import CheckpointError
+from asma_trainer.models.student import Student, StudentKind, student_config
+
+KIND = "asma-student"
+FORMAT_VERSION = 1
+Sampling = Literal["window", "clip"]
+
+
+@dataclass(frozen=True)
+class StudentFile:
+    """A distilled student, ready to convert.
+
+    Attributes:
+        models: {stream: network}, in the order of the streams.
+        kind: ``device`` (valid convolutions) or ``paper`` (padded).
+        layout, labels: joints of the input; K class names.
+        sampling: ``window``: consecutive frames at ``fps``; ``clip``: a whole action resampled to ``window`` frames.
+        fps: frames per second of the input (of the data, where sampling is ``clip``).
+        window: T, frames of one input.
+        fusion: weight of each stream's softmax scores, summing to 1.
+        preprocess: steps before the streams.
+        temperature: divides the logits before the softmax.
+        idle_label: the class that means "nothing happens", if there is one.
+        calibration: (n, T + 1, V, 3) preprocessed training frames: the frame before the window, then the window.
+        golden, golden_labels: (g, T + 1, V, 3) and (g,) the same from held-out data, to judge each conversion.
+        provenance: recipe, data source and licence, accuracies: whatever the bundle should tell.
+    """
+
+    models: Mapping[str, Student]
+    kind: StudentKind
+    layout: Layout
+    labels: tuple[str, ...]
+    sampling: Sampling
+    fps: float
+    window: int
+    fusion: tuple[float, ...]
+    preprocess: PreprocessSpec
+    calibration: FloatArray
+    golden: FloatArray
+    golden_labels: npt.NDArray[np.int64]
+    temperature: float = 1.0
+    idle_label: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams, in order."""
+        return tuple(self.models)
+
+    def inputs(self, frames: FloatArray) -> dict[str, FloatArray]:
+        """{stream: (n, T, V, 3)} model inputs from (n, T + 1, V, 3) frames such as ``calibration``."""
+        return to_streams(frames[:, 1:], frames[:, 0], self.layout, self.streams, self.preprocess.units)
+
+    def save(self, path: Path) -> None:
+        """Write the file whole, or not at all."""
+        config = next(iter(self.models.values())).backbone.config
+        values = {
+            "kind": KIND,
+            "format": FORMAT_VERSION,
+            "student": {"kind": self.kind, "channels": list(config.channels), "kernel": config.kernel},
+            "layout": self.layout.to_dict(),
+            "labels": list(self.labels),
+            "sampling": self.sampling,
+            "fps": float(self.fps),
+            "window": self.window,
+            "fusion": [float(weight) for weight in self.fusion],
+            "preprocess": self.preprocess.to_dict(),
+            "temperature": float(self.temperature),
+            "idle_label": self.idle_label,
+            "calibration": torch.from_numpy(self.calibration),
+            "golden": torch.from_numpy(self.golden),
+            "golden_labels": torch.from_numpy(self.golden_labels),
+            "provenance": self.provenance,
+            "weights": {stream: model.state_dict() for stream, model in self.models.items()},
+        }
+        with atomic_file(path) as temporary:
+            torch.save(values, temporary)
+
+    @classmethod
+    def load(cls, path: str | Path) -> StudentFile:
+        """Read a student file; only tensors and plain values are unpickled.
+
+        Raises:
+            CheckpointError: the file is missing, is not a student, or its parts do not fit each other.
+        """
+        path = Path(path)
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(values, dict) or values.get("kind") != KIND:
+                raise ValueError("not a student file")
+            if values["format"] != FORMAT_VERSION:
+                raise ValueError(f"format {values['format']}, this version reads {FORMAT_VERSION}")
+            student, layout = values["student"], Layout.from_dict(values["layout"])
+            config = student_config(student["kind"], tuple(student["channels"]), student["kernel"])
+            models = {}
+            for stream, weights in values["weights"].items():
+                models[stream] = Student(layout, config, len(values["labels"]))
+                models[stream].load_state_dict(weights)
+                models[stream].eval()
+            loaded = cls(
+                models=models,
+                kind=student["kind"],
+                layout=layout,
+                labels=tuple(values["labels"]),
+                sampling=values["sampling"],
+                fps=values["fps"],
+                window=values["window"],
+                fusion=tuple(values["fusion"]),
+                preprocess=PreprocessSpec.from_dict(values["preprocess"]),
+                temperature=values["temperature"],
+                idle_label=values["idle_label"],
+                calibration=values["calibration"].numpy(),
+                golden=values["golden"].numpy(),
+                golden_labels=values["golden_labels"].numpy(),
+                provenance=values["provenance"],
+            )
+            loaded._check()
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, AsmaError,
+                pickle.UnpicklingError) as error:  # fmt: skip
+            raise CheckpointError(
+                f"cannot read student '{path}'",
+                expected="a student.pt written by `asma-train distill` or `asma-train run`",
+                got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                hint="check the path, or train the student again",
+            ) from error
+        return loaded
+
+    def _check(self) -> None:
+        frames = (self.window + 1, self.layout.num_joints, 3)
+        problem = (
+            "calibration frames do not fit" if self.calibration.shape[1:] != frames or not len(self.calibration)
+            else "golden frames do not fit" if self.golden.shape[1:] != frames or not len(self.golden)
+            else "golden labels do not fit" if self.golden_labels.shape != self.golden.shape[:1]
+            else "fusion weights do not fit" if len(self.fusion) != len(self.models) or not self.models
+            else "the idle label is not a class" if self.idle_label not in (None, *self.labels)
+            else ""
+        )  # fmt: skip
+        if problem:
+            raise ValueError(problem)
