@@ -126,7 +126,7 @@ class Preprocessor:
         return poses.astype(np.float32)
 
     def _fill(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        missing: npt.NDArray[np.bool_] = np.isnan(poses[..., : self._dims]).any(axis=-1)
+        missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
         if missing.any() or self._last is None:
             poses = poses.copy()
             last = self._last
