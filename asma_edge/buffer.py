@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from asma_edge.errors import TimestampError
 from asma_edge.skeleton import FloatArray
@@ -56,7 +57,7 @@ class PoseBuffer:
             self._start, self._time, self._pose, self._frame = timestamp, timestamp, pose, 1
             return pose[None]
         last = math.floor((timestamp - self._start) * self.fps + _TOLERANCE)
-        times = self._start + np.arange(self._frame, last + 1) / self.fps
+        times = self._start + np.arange(self._frame, last + 1, dtype=np.float64) / self.fps
         fraction = np.clip((times - self._time) / (timestamp - self._time), 0.0, 1.0)
         frames = _mix(self._pose[None], pose[None], fraction)
         self._time, self._pose, self._frame = timestamp, pose, last + 1
@@ -66,10 +67,10 @@ class PoseBuffer:
 def resample(clip: FloatArray, fps_in: float, fps_out: float) -> FloatArray:
     """(T', ...) frames at ``fps_out`` from a clip (T, ...) at ``fps_in``: what `PoseBuffer` gives for its poses."""
     count = math.floor((len(clip) - 1) * fps_out / fps_in + _TOLERANCE) + 1
-    return sample_at(clip, np.arange(count) * (fps_in / fps_out))
+    return sample_at(clip, np.arange(count, dtype=np.float64) * (fps_in / fps_out))
 
 
-def sample_at(clip: FloatArray, positions: np.ndarray[tuple[int], np.dtype[np.float64]]) -> FloatArray:
+def sample_at(clip: FloatArray, positions: npt.NDArray[np.float64]) -> FloatArray:
     """(n, ...) the clip (T, ...) at fractional frame positions; positions outside are clamped to its ends."""
     positions = np.clip(positions, 0, len(clip) - 1)
     before = np.floor(positions + _TOLERANCE).astype(np.int64)
@@ -77,7 +78,7 @@ def sample_at(clip: FloatArray, positions: np.ndarray[tuple[int], np.dtype[np.fl
     return _mix(clip[before], clip[np.minimum(before + 1, len(clip) - 1)], fraction)
 
 
-def _mix(before: FloatArray, after: FloatArray, fraction: np.ndarray[tuple[int], np.dtype[np.float64]]) -> FloatArray:
+def _mix(before: FloatArray, after: FloatArray, fraction: npt.NDArray[np.float64]) -> FloatArray:
     """Linear interpolation; a joint that is missing on one side takes the nearer side as it is."""
     weight = fraction.reshape(-1, *[1] * (before.ndim - 1))
     mixed = before * (1.0 - weight) + after * weight

@@ -127,7 +127,7 @@ class Preprocessor:
 
     def _fill(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
-        if missing.any() or self._last is None:
+        if missing.any():
             poses = poses.copy()
             last = self._last
             for pose, gone in zip(poses, missing, strict=True):

@@ -1,0 +1,45 @@
+"""Barlow Twins (Zbontar et al., 2021): Eq. 5-7 of the paper, over all processes."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
+
+_EPSILON = 1e-5
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    """Sum over processes that passes gradients back to every one of them."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        summed: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+        return summed
+    return values
+
+
+def _standardise(z_ND: Tensor, count: Tensor) -> Tensor:
+    """Zero mean and unit variance per dimension over the global batch: BatchNorm without affine parameters."""
+    mean = _sum_over_processes(z_ND.sum(dim=0)) / count
+    centred = z_ND - mean
+    variance = _sum_over_processes(centred.square().sum(dim=0)) / count
+    return centred / torch.sqrt(variance + _EPSILON)
+
+
+def barlow_twins(anchor_ND: Tensor, view_ND: Tensor, redundancy: float) -> Tensor:
+    """Scalar loss between projections of the anchor and of one masked view.
+
+    The cross-correlation is summed over processes with an autograd-aware reduction, so every process sees the
+    loss of the whole batch; averaging gradients over processes then gives the one-process gradient exactly.
+
+    Args:
+        anchor_ND: (N, D) this process's projections of the anchor.
+        view_ND: (N, D) of the masked view.
+        redundancy: lambda of Eq. 6, weight of the off-diagonal terms.
+    """
+    anchor, view = anchor_ND.float(), view_ND.float()
+    count = _sum_over_processes(anchor.new_tensor(float(len(anchor))))
+    correlation = _sum_over_processes(_standardise(anchor, count).T @ _standardise(view, count)) / count
+    diagonal = correlation.diagonal()
+    off_diagonal = correlation.square().sum() - diagonal.square().sum()
+    return (1.0 - diagonal).square().sum() + redundancy * off_diagonal
