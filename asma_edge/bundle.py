@@ -1,0 +1,299 @@
+"""The bundle: one file that is a plain TFLite model with everything else appended as a ZIP archive.
+
+    [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md][ZIP comment: sha256 of all bytes before it]
+
+Any TFLite tool opens the file as a model, any ZIP tool as an archive. The archive's comment, the last 64 bytes of
+the file, is the hexadecimal SHA-256 of everything before it, so a truncated or altered file is never loaded.
+A bundle is treated as hostile: sizes are limited before anything is unpacked and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asma_edge.bundle_info import FORMAT_VERSION, BundleInfo
+from asma_edge.errors import AsmaError, BundleError
+from asma_edge.files import atomic_file
+from asma_edge.skeleton import FloatArray
+
+__all__ = ["FORMAT_VERSION", "Bundle", "BundleInfo", "read_bundle", "write_bundle"]
+
+MIB = 1024 * 1024
+MAX_FILE = 256 * MIB
+MEMBER_LIMITS = {"asma.json": MIB, "report.json": 8 * MIB, "golden.npz": 64 * MIB, "card.md": MIB}
+MAX_ARRAYS = 64
+_TFLITE_MAGIC = b"TFL3"  # at byte 4 of every TFLite flatbuffer
+_DIGEST = 64
+_END = struct.Struct("<4s4H2LH")  # the ZIP's end of central directory record
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same bundle gives the same bytes
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory.
+
+    Attributes:
+        path: where it came from.
+        info: `BundleInfo`, from asma.json.
+        model: bytes of the TFLite model.
+        report: what the conversion measured at each stage.
+        golden: {name: float32 array} example inputs and expected outputs, see `write_bundle`.
+        card: the model card, Markdown.
+        size: bytes of the whole file.
+    """
+
+    path: Path
+    info: BundleInfo
+    model: bytes
+    report: dict[str, Any]
+    golden: dict[str, FloatArray]
+    card: str
+    size: int
+
+
+def write_bundle(
+    path: Path,
+    model: bytes,
+    info: BundleInfo,
+    *,
+    golden: Mapping[str, FloatArray],
+    report: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a bundle whole, or not at all.
+
+    Args:
+        path: of the file, by convention NAME.tflite.
+        model: a TFLite model.
+        info: what the runtime needs to know.
+        golden: ``poses`` (g, n, V, 3) raw poses at the model's fps; ``frames`` (g, n, V, 3) the same preprocessed;
+            ``input.<stream>`` (g, T, V, 3) inputs of the last T frames; ``logits`` (g, S, K) of the clip graph;
+            ``scores`` (g, K) fused. float32.
+        report: JSON-ready figures of the conversion.
+        card: Markdown text.
+
+    Raises:
+        BundleError: the parts do not make a bundle that `read_bundle` would accept.
+    """
+    _check_model(path, model)
+    _check_golden(path, info, golden)
+    values = {
+        **info.to_dict(),
+        "format": FORMAT_VERSION,
+        "model_bytes": len(model),
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+    }
+    try:
+        members = {
+            "asma.json": json.dumps(values, indent=1, allow_nan=False).encode(),
+            "report.json": json.dumps(dict(report), indent=1, allow_nan=False).encode(),
+            "golden.npz": _pack_arrays(golden),
+            "card.md": card.encode(),
+        }
+    except (TypeError, ValueError) as error:
+        raise _refuse(path, "finite JSON values in provenance and report", str(error)) from error
+    for name, content in members.items():
+        if len(content) > MEMBER_LIMITS[name]:
+            raise _refuse(path, f"{name} of at most {MEMBER_LIMITS[name]} bytes", f"{len(content)} bytes")
+    body = model + _zip(members, comment=b"0" * _DIGEST)[:-_DIGEST]
+    if len(body) + _DIGEST > MAX_FILE:
+        raise _refuse(path, f"a file of at most {MAX_FILE} bytes", f"{len(body) + _DIGEST} bytes")
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: the file is missing, not a bundle, truncated, altered, of another version, or its parts are
+            malformed or do not fit each other.
+    """
+    path = Path(path)
+    data = _read_file(path)
+    model, archive = _split(path, data)
+    try:
+        members = _unzip(archive)
+        values = _json_object(members["asma.json"])
+        _check_stamp(values, model)
+        info = BundleInfo.from_dict(
+            {k: v for k, v in values.items() if k not in ("format", "model_bytes", "model_sha256")}
+        )
+        report = _json_object(members["report.json"])
+        golden = _unpack_arrays(members["golden.npz"])
+        card = members["card.md"].decode()
+    except BundleError as error:
+        raise _refuse(path, error.expected, f"{error.what}: {error.got}") from error
+    except (AsmaError, ValueError, KeyError, TypeError, RecursionError, EOFError, NotImplementedError, OSError,
+            RuntimeError, struct.error, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
+    _check_golden(path, info, golden)
+    return Bundle(path, info, model, report, golden, card, len(data))
+
+
+def _refuse(path: Path, expected: str, got: str) -> BundleError:
+    return BundleError(
+        f"not a usable bundle: '{path}'",
+        expected=expected,
+        got=got,
+        hint="copy the file again, or convert the student again with this version of asma-edge",
+    )
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise BundleError(
+            f"cannot read bundle '{path}'",
+            expected="a bundle file NAME.tflite",
+            got=error.strerror or type(error).__name__,
+            hint="check the path",
+        ) from error
+    if len(data) > MAX_FILE:
+        raise _refuse(path, f"a file of at most {MAX_FILE} bytes", "a larger one")
+    return data
+
+
+def _check_model(path: Path, model: bytes) -> None:
+    if model[4:8] != _TFLITE_MAGIC:
+        raise _refuse(path, "a TFLite model (TFL3 at byte 4)", repr(model[:8]))
+
+
+def _split(path: Path, data: bytes) -> tuple[bytes, bytes]:
+    """The model and the archive, after the digest has vouched for every byte."""
+    _check_model(path, data)
+    whole = "the whole file that asma-convert wrote"
+    end = len(data) - _DIGEST - _END.size
+    if end < 8 or data[end : end + 4] != b"PK\5\6":
+        raise _refuse(path, whole, "a truncated file, or a TFLite model without the asma-edge parts")
+    digest = hashlib.sha256(memoryview(data)[:-_DIGEST]).hexdigest().encode()
+    if data[-_DIGEST:] != digest:
+        raise _refuse(path, whole, "an altered one: its SHA-256 does not match")
+    _, _, _, _, _, size, offset, comment = _END.unpack_from(data, end)
+    start = end - size - offset
+    if start < 8 or comment != _DIGEST:
+        raise _refuse(path, whole, "an archive whose directory points outside the file")
+    return data[:start], data[start:]
+
+
+def _zip(members: Mapping[str, bytes], comment: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = comment
+        for name, content in members.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def _read_members(data: bytes, limits: Mapping[str, int] | int, at_most: int) -> dict[str, bytes]:
+    """{name: content} of an archive whose member names, count and sizes are as expected."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        if len(names) > at_most or len(set(names)) != len(names):
+            raise BundleError(
+                "duplicate or too many parts", expected=f"at most {at_most} parts with unique names", got=str(names[:9])
+            )
+        contents: dict[str, bytes] = {}
+        for entry in entries:
+            limit = limits if isinstance(limits, int) else limits.get(entry.filename, 0)
+            if entry.file_size > limit:
+                raise BundleError(
+                    f"part '{entry.filename}' is not allowed or too large",
+                    expected=f"at most {limit} bytes" if limit else f"only {', '.join(MEMBER_LIMITS)}",
+                    got=f"{entry.file_size} bytes",
+                )
+            with archive.open(entry) as file:
+                contents[entry.filename] = file.read(limit + 1)  # a lying size must not unpack more
+            if len(contents[entry.filename]) > limit:
+                raise BundleError(f"part '{entry.filename}' is too large", expected=f"{limit} bytes", got="more")
+    return contents
+
+
+def _unzip(archive: bytes) -> dict[str, bytes]:
+    members = _read_members(archive, MEMBER_LIMITS, len(MEMBER_LIMITS))
+    if set(members) != set(MEMBER_LIMITS):
+        raise BundleError("wrong parts", expected=", ".join(MEMBER_LIMITS), got=", ".join(members))
+    return members
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    def constant(name: str) -> float:
+        raise ValueError(f"{name} is not JSON")
+
+    values = json.loads(content.decode(), parse_constant=constant)
+    if not isinstance(values, dict):
+        raise TypeError("a JSON object was expected")
+    return values
+
+
+def _check_stamp(values: dict[str, Any], model: bytes) -> None:
+    if values.get("format") != FORMAT_VERSION:
+        raise BundleError(
+            "another format version", expected=f"format {FORMAT_VERSION}", got=f"format {values.get('format')!r}"
+        )
+    stamp = (values.get("model_bytes"), values.get("model_sha256"))
+    found = (len(model), hashlib.sha256(model).hexdigest())
+    if stamp != found:
+        raise BundleError("the model is not the one described", expected=str(stamp), got=str(found))
+
+
+def _pack_arrays(arrays: Mapping[str, FloatArray]) -> bytes:
+    members = {}
+    for name, array in arrays.items():
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+        members[name + ".npy"] = buffer.getvalue()
+    return _zip(members)
+
+
+def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
+    """Read an .npz without NumPy's loader, which would allocate whatever a header claims."""
+    contents = _read_members(data, MEMBER_LIMITS["golden.npz"], MAX_ARRAYS)
+    if sum(map(len, contents.values())) > MEMBER_LIMITS["golden.npz"]:
+        raise BundleError("golden.npz unpacks to too much", expected=f"{MEMBER_LIMITS['golden.npz']} bytes", got="more")
+    arrays: dict[str, FloatArray] = {}
+    for name, content in contents.items():
+        file = io.BytesIO(content)
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise BundleError(f"array '{name}'", expected="NPY version 1.0", got=str(version))
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        rest = content[file.tell() :]
+        count = 1
+        for length in shape:
+            count *= length
+        if dtype != np.dtype("<f4") or fortran or min(shape, default=0) < 0 or count * 4 != len(rest):
+            raise BundleError(f"array '{name}'", expected="float32 data that fill the shape", got=f"{dtype} {shape}")
+        arrays[name.removesuffix(".npy")] = np.frombuffer(rest, dtype=np.float32).reshape(shape)
+    return arrays
+
+
+def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]) -> None:
+    """Golden arrays have the names and shapes that `asma-edge verify` relies on."""
+    V, T, S, K = info.layout.num_joints, info.window, len(info.streams), len(info.labels)
+    poses = golden.get("poses")
+    g, n = (len(poses), poses.shape[1]) if poses is not None and poses.ndim == 4 else (0, 0)
+    shapes: dict[str, tuple[int, ...]] = {"poses": (g, n, V, 3), "frames": (g, n, V, 3)}
+    shapes |= {f"input.{stream}": (g, T, V, 3) for stream in info.streams}
+    shapes |= {"logits": (g, S, K), "scores": (g, K)}
+    found = {name: tuple(array.shape) for name, array in golden.items()}
+    if g < 1 or n <= T or found != shapes:
+        raise _refuse(path, f"golden arrays {shapes} with more than {T} frames", str(found))
