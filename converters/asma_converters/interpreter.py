@@ -1,0 +1,99 @@
+"""LiteRT behind a model in memory: signatures by name, every activation, and which operators XNNPACK took."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert.interpreter import Interpreter
+
+from asma_converters.errors import GraphError
+
+Numbers = npt.NDArray[Any]
+
+
+@contextlib.contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """LiteRT refuses a model with ValueError or RuntimeError: give it a name."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise GraphError(
+            f"LiteRT refuses the {what}", expected="a model it can run", got=str(error).strip(), hint="report this student"
+        ) from error
+
+
+class SignatureModel:
+    """One signature of a model: {input name: array} to {output name: array} in the model's own types."""
+
+    def __init__(self, model: bytes, signature: str) -> None:
+        with _refusals(f"signature '{signature}'"):
+            self._interpreter = Interpreter(model_content=model, num_threads=1)
+            self._runner = self._interpreter.get_signature_runner(signature)
+        self.inputs: dict[str, Any] = self._runner.get_input_details()
+        self.outputs: dict[str, Any] = self._runner.get_output_details()
+
+    def __call__(self, inputs: Mapping[str, Numbers]) -> dict[str, Numbers]:
+        outputs: dict[str, Numbers] = self._runner(**inputs)
+        return outputs
+
+    def quantise(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Numbers]:
+        """Real numbers in the types and scales of the inputs."""
+        result: dict[str, Numbers] = {}
+        for name, values in inputs.items():
+            scale, zero_point = self.inputs[name]["quantization"]
+            if self.inputs[name]["dtype"] == np.int8:
+                result[name] = np.clip(np.round(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+            else:
+                result[name] = np.ascontiguousarray(values, np.float32)
+        return result
+
+    def dequantise(self, name: str, values: Numbers) -> npt.NDArray[np.float32]:
+        """Real numbers of an output."""
+        scale, zero_point = self.outputs[name]["quantization"]
+        if values.dtype == np.int8:
+            return (values.astype(np.float32) - zero_point) * np.float32(scale)
+        return values.astype(np.float32)
+
+    def logits(self, clips: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+        """{stream: (n, K)} of clips {stream: (n, T, V, 3)}."""
+        rows: dict[str, list[npt.NDArray[np.float32]]] = {stream: [] for stream in clips}
+        for number in range(len(next(iter(clips.values())))):
+            inputs = self.quantise({stream: clip[number : number + 1] for stream, clip in clips.items()})
+            outputs = self(inputs)
+            for stream, kept in rows.items():
+                kept.append(self.dequantise(f"logits_{stream}", outputs[f"logits_{stream}"])[0])
+        return {stream: np.stack(kept) for stream, kept in rows.items()}
+
+    def initial_state(self) -> dict[str, Numbers]:
+        """{state input: the state before the first frame}, which stands for zeros."""
+        return {
+            name: np.full(detail["shape"], detail["quantization"][1], detail["dtype"])
+            for name, detail in self.inputs.items()
+            if name.startswith("state_")
+        }
+
+
+def delegated_nodes(model: bytes) -> int | None:
+    """How many operators LiteRT runs for the first graph: 1 if XNNPACK took everything as one; None if it does not tell
+    or has no XNNPACK."""
+    with _refusals("graph"):
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()
+    # The only place where the Python runtime shows what its delegate took; not part of its stable interface.
+    details = getattr(interpreter, "_get_ops_details", None)
+    if details is None:
+        return None
+    ops: list[dict[str, Any]] = list(details())
+    delegates = [op for op in ops if op["op_name"] == "DELEGATE"]
+    if not delegates:
+        return None
+    taken = set()
+    for op in delegates:
+        taken |= set(op["outputs"])
+    wanted = {detail["index"] for detail in interpreter.get_output_details()}
+    whole = len(delegates) == 1 and wanted <= set(delegates[0]["outputs"])
+    return 1 if whole else max(2, len(delegates) + len(wanted - taken))

@@ -1,0 +1,247 @@
+"""A graph of the few operators a student needs, with shapes checked as it is built.
+
+Activations are float tensors in NHWC order; weights stay float64 until the file is written. A tensor may carry a
+role, the name of what it holds: tensors of the same role in two graphs hold the same quantity, so that the stream
+graph can take over the clip graph's quantisation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_converters.errors import GraphError
+
+Array = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """An activation; compared and hashed by identity."""
+
+    name: str
+    shape: Shape
+    role: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """2-D convolution of stride 1; weight (Co, height, width, Ci), bias (Co,)."""
+
+    x: Tensor
+    y: Tensor
+    weight: Array
+    bias: Array
+    same: bool
+    relu: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Fully connected over rows of Ci numbers; weight (Co, Ci), bias (Co,)."""
+
+    x: Tensor
+    y: Tensor
+    weight: Array
+    bias: Array
+    relu: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Transpose:
+    """Permute axes."""
+
+    x: Tensor
+    y: Tensor
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape:
+    """The same numbers in y's shape."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A box of y's shape from ``begin``."""
+
+    x: Tensor
+    y: Tensor
+    begin: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """Join along ``axis``."""
+
+    xs: tuple[Tensor, ...]
+    y: Tensor
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """x + other; a constant ``other`` is broadcast to x's shape."""
+
+    x: Tensor
+    other: Tensor | Array
+    y: Tensor
+    relu: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """Mean over axes."""
+
+    x: Tensor
+    y: Tensor
+    axes: tuple[int, ...]
+    keep: bool
+
+
+Op = Conv | Dense | Transpose | Reshape | Slice | Concat | Add | Mean
+
+
+def activations_in(op: Op) -> tuple[Tensor, ...]:
+    """The tensors an operator reads, constants left out."""
+    if isinstance(op, Concat):
+        return op.xs
+    if isinstance(op, Add) and isinstance(op.other, Tensor):
+        return (op.x, op.other)
+    return (op.x,)
+
+
+@dataclass
+class Graph:
+    """Operators in the order they run.
+
+    Attributes:
+        inputs: {name in the signature: tensor}.
+        outputs: {name in the signature: tensor}.
+        ops: in order; each reads inputs or what an earlier one wrote.
+        ties: pairs of tensors that must share one scale although no operator joins them (state in, state out).
+    """
+
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
+    ties: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every activation: inputs, then the output of each operator."""
+        return [*self.inputs.values(), *(op.y for op in self.ops)]
+
+    @property
+    def roles(self) -> dict[str, Tensor]:
+        """{role: the tensor that has it}."""
+        return {tensor.role: tensor for tensor in self.tensors if tensor.role}
+
+    def exposed(self) -> Graph:
+        """This graph with every computed activation as an output, named as the tensor."""
+        return Graph(self.inputs, {op.y.name: op.y for op in self.ops}, self.ops, self.ties)
+
+    def input(self, name: str, shape: Sequence[int], role: str = "") -> Tensor:
+        """Declare an input of the signature."""
+        if name in self.inputs:
+            raise GraphError("two inputs have one name", expected="unique names", got=name)
+        tensor = Tensor(name, tuple(shape), role)
+        self.inputs[name] = tensor
+        return tensor
+
+    def output(self, name: str, tensor: Tensor) -> None:
+        """Declare an output of the signature."""
+        if name in self.outputs:
+            raise GraphError("two outputs have one name", expected="unique names", got=name)
+        self.outputs[name] = tensor
+
+    def _new(self, shape: Iterable[int], role: str) -> Tensor:
+        name = role or f"t{len(self.ops)}"
+        return Tensor(name, tuple(int(size) for size in shape), role)
+
+    def conv(
+        self, x: Tensor, weight: Array, bias: Array, *, same: bool = False, relu: bool = False, role: str = ""
+    ) -> Tensor:
+        """(N, H, W, Ci) to (N, H', W', Co); ``same`` pads with zeros, else only whole kernels count."""
+        _check(len(x.shape) == 4 and weight.ndim == 4 and x.shape[3] == weight.shape[3], "conv", x.shape, weight.shape)
+        _check(bias.shape == weight.shape[:1], "conv bias", weight.shape, bias.shape)
+        N, H, W, _ = x.shape
+        if not same:
+            H, W = H - weight.shape[1] + 1, W - weight.shape[2] + 1
+        _check(H > 0 and W > 0, "conv", x.shape, weight.shape)
+        y = self._new((N, H, W, len(weight)), role)
+        self.ops.append(Conv(x, y, weight, bias, same, relu))
+        return y
+
+    def dense(self, x: Tensor, weight: Array, bias: Array, *, relu: bool = False, role: str = "") -> Tensor:
+        """x taken as rows of Ci numbers, to (rows, Co)."""
+        size = math.prod(x.shape)
+        _check(weight.ndim == 2 and size % weight.shape[1] == 0, "fully connected", x.shape, weight.shape)
+        _check(bias.shape == weight.shape[:1], "fully connected bias", weight.shape, bias.shape)
+        y = self._new((size // weight.shape[1], len(weight)), role)
+        self.ops.append(Dense(x, y, weight, bias, relu))
+        return y
+
+    def transpose(self, x: Tensor, permutation: Sequence[int]) -> Tensor:
+        """Axes in the order of ``permutation``."""
+        _check(sorted(permutation) == list(range(len(x.shape))), "transpose", x.shape, tuple(permutation))
+        y = self._new((x.shape[axis] for axis in permutation), "")
+        self.ops.append(Transpose(x, y, tuple(permutation)))
+        return y
+
+    def reshape(self, x: Tensor, shape: Sequence[int], *, role: str = "") -> Tensor:
+        """The same numbers in another shape."""
+        _check(math.prod(x.shape) == math.prod(shape), "reshape", x.shape, tuple(shape))
+        y = self._new(shape, role)
+        self.ops.append(Reshape(x, y))
+        return y
+
+    def frames(self, x: Tensor, start: int, count: int, *, role: str = "") -> Tensor:
+        """Frames start .. start + count of (N, T, ...)."""
+        _check(count > 0 and 0 <= start <= x.shape[1] - count, "slice", x.shape, (start, count))
+        y = self._new((x.shape[0], count, *x.shape[2:]), role)
+        self.ops.append(Slice(x, y, (0, start) + (0,) * (len(x.shape) - 2)))
+        return y
+
+    def concat(self, xs: Sequence[Tensor], axis: int) -> Tensor:
+        """Tensors that differ along ``axis`` only, one after the other."""
+        shapes = [x.shape[:axis] + x.shape[axis + 1 :] for x in xs]
+        _check(len(xs) > 1 and all(shape == shapes[0] for shape in shapes), "concat", xs[0].shape, xs[-1].shape)
+        shape = list(xs[0].shape)
+        shape[axis] = sum(x.shape[axis] for x in xs)
+        y = self._new(shape, "")
+        self.ops.append(Concat(tuple(xs), y, axis))
+        return y
+
+    def add(self, x: Tensor, other: Tensor | Array, *, relu: bool = False, role: str = "") -> Tensor:
+        """x + other, of x's shape."""
+        fits = (
+            x.shape == other.shape if isinstance(other, Tensor)
+            else len(other.shape) == len(x.shape)
+            and all(b in (1, a) for a, b in zip(x.shape, other.shape, strict=True))
+        )  # fmt: skip
+        _check(fits, "add", x.shape, other.shape)
+        y = self._new(x.shape, role)
+        self.ops.append(Add(x, other, y, relu))
+        return y
+
+    def mean(self, x: Tensor, axes: Sequence[int], *, keep: bool, role: str = "") -> Tensor:
+        """Mean over ``axes``; ``keep`` leaves them with size 1."""
+        _check(all(0 <= axis < len(x.shape) for axis in axes), "mean", x.shape, tuple(axes))
+        shape = [1 if i in axes else size for i, size in enumerate(x.shape) if keep or i not in axes]
+        y = self._new(shape, role)
+        self.ops.append(Mean(x, y, tuple(axes), keep))
+        return y
+
+
+def _check(fine: bool, op: str, shape: Shape, other: Shape) -> None:
+    if not fine:
+        raise GraphError(f"shapes of {op} do not fit", expected="operands that fit", got=f"{shape} and {other}")

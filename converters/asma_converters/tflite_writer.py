@@ -1,0 +1,239 @@
+"""Graphs to a .tflite file, float32 or full int8, with the schema that LiteRT itself carries.
+
+One file may hold several graphs, each behind a signature of its own; constants of the same bytes are stored once.
+Every model is checked (`tflite_check`) before it is packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
+
+from asma_converters.ir import Add, Concat, Conv, Dense, Graph, Mean, Op, Reshape, Slice, Tensor, Transpose
+from asma_converters.quantize import Quantisation, Scale, quantise_constant, quantise_weights
+from asma_converters.tflite_check import INT8_VERSIONS, check_model
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16  # the schema asks for it; kernels read weights as vectors
+_Options = tuple[int, Any]
+
+
+class _Buffer:
+    """A buffer whose bytes are aligned; the generated object packs NumPy arrays without alignment."""
+
+    def __init__(self, data: bytes | None) -> None:
+        self.data = data
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802 - called by the generated ModelT
+        vector = None
+        if self.data is not None:
+            builder.StartVector(1, len(self.data), _ALIGNMENT)
+            builder.head -= len(self.data)
+            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+def write_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisation] | None) -> bytes:
+    """The bytes of a .tflite file.
+
+    Args:
+        graphs: {signature: graph}; the first is the file's main graph.
+        quantisation: {signature: parameters of every activation} for int8, None for float32.
+
+    Raises:
+        GraphError: the model would be wrong in a way the runtime accepts.
+    """
+    model = build_model(graphs, quantisation)
+    check_model(model)
+    return pack_model(model)
+
+
+def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisation] | None) -> Any:
+    """The generated schema's ModelT, not yet checked."""
+    model = schema.ModelT()
+    model.version, model.description = 3, "asma-edge"
+    model.buffers, model.operatorCodes = [_Buffer(None)], []  # buffer 0 is empty by convention
+    model.subgraphs, model.signatureDefs = [], []
+    buffers: dict[bytes, int] = {}
+    for signature, graph in graphs.items():
+        _Subgraph(model, buffers, signature, graph, None if quantisation is None else quantisation[signature])
+    return model
+
+
+def pack_model(model: Any) -> bytes:
+    """Serialise."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _Subgraph:
+    """Adds one graph and its signature to a model."""
+
+    def __init__(
+        self, model: Any, buffers: dict[bytes, int], signature: str, graph: Graph, scales: Quantisation | None
+    ) -> None:
+        self._model, self._buffers, self._scales = model, buffers, scales
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], int] = {}
+        self._graph = schema.SubGraphT()
+        self._graph.name, self._graph.tensors, self._graph.operators = signature, [], []
+        self._index: dict[Tensor, int] = {}
+        for tensor in graph.tensors:
+            self._index[tensor] = self._activation(tensor)
+        for op in graph.ops:
+            self._operator(op)
+        self._graph.inputs = self._indices(graph.inputs)
+        self._graph.outputs = self._indices(graph.outputs)
+        definition = schema.SignatureDefT()
+        definition.signatureKey, definition.subgraphIndex = signature, len(model.subgraphs)
+        definition.inputs, definition.outputs = self._names(graph.inputs), self._names(graph.outputs)
+        model.subgraphs.append(self._graph)
+        model.signatureDefs.append(definition)
+
+    def _indices(self, tensors: Mapping[str, Tensor]) -> npt.NDArray[np.int32]:
+        return np.array([self._index[tensor] for tensor in tensors.values()], np.int32)
+
+    def _names(self, tensors: Mapping[str, Tensor]) -> list[Any]:
+        entries = []
+        for name, tensor in tensors.items():
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name, self._index[tensor]
+            entries.append(entry)
+        return entries
+
+    def _tensor(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        kind: int,
+        data: npt.NDArray[Any] | None = None,
+        scales: npt.ArrayLike | None = None,
+        zero_point: int = 0,
+    ) -> int:
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), kind, 0
+        if data is not None:
+            raw = np.ascontiguousarray(data).tobytes()
+            if raw not in self._buffers:
+                self._buffers[raw] = len(self._model.buffers)
+                self._model.buffers.append(_Buffer(raw))
+            tensor.buffer = self._buffers[raw]
+        if scales is not None:
+            parameters = schema.QuantizationParametersT()
+            parameters.scale = np.atleast_1d(np.asarray(scales, np.float32))
+            parameters.zeroPoint = np.full(len(parameters.scale), zero_point, np.int64)
+            parameters.quantizedDimension = 0  # output channels come first in every weight
+            tensor.quantization = parameters
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _activation(self, tensor: Tensor) -> int:
+        if self._scales is None:
+            return self._tensor(tensor.name, tensor.shape, schema.TensorType.FLOAT32)
+        scale = self._scales[tensor]
+        return self._tensor(
+            tensor.name, tensor.shape, schema.TensorType.INT8, scales=scale.scale, zero_point=scale.zero_point
+        )
+
+    def _integers(self, name: str, values: tuple[int, ...]) -> int:
+        """An int32 constant such as a shape, stored once a graph."""
+        data = np.array(values, np.int32)
+        key = (data.dtype.str, data.shape, data.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self._tensor(name, data.shape, schema.TensorType.INT32, data)
+        return self._constants[key]
+
+    def _weights(self, op: Conv | Dense) -> list[int]:
+        """Weight and bias of a convolution or fully connected layer."""
+        weight, bias, name = op.weight, op.bias, op.y.name
+        if self._scales is None:
+            return [
+                self._tensor(f"{name}/weight", weight.shape, schema.TensorType.FLOAT32, weight.astype(np.float32)),
+                self._tensor(f"{name}/bias", bias.shape, schema.TensorType.FLOAT32, bias.astype(np.float32)),
+            ]
+        packed = quantise_weights(weight, bias, self._scales[op.x].scale)
+        return [
+            self._tensor(f"{name}/weight", weight.shape, schema.TensorType.INT8, packed.values, packed.scales),
+            self._tensor(f"{name}/bias", bias.shape, schema.TensorType.INT32, packed.bias, packed.bias_scales),
+        ]
+
+    def _operand(self, op: Add) -> int:
+        """The second operand of an addition."""
+        if isinstance(op.other, Tensor):
+            return self._index[op.other]
+        name = f"{op.y.name}/constant"
+        if self._scales is None:
+            return self._tensor(name, op.other.shape, schema.TensorType.FLOAT32, op.other.astype(np.float32))
+        values, scale = quantise_constant(op.other)
+        return self._tensor(
+            name, op.other.shape, schema.TensorType.INT8, values, scales=scale.scale, zero_point=scale.zero_point
+        )
+
+    def _operator(self, op: Op) -> None:
+        code, options = _code_and_options(op)
+        if isinstance(op, Concat):
+            inputs = [self._index[x] for x in op.xs]
+        else:
+            inputs = [self._index[op.x]]
+        name = op.y.name
+        if isinstance(op, Conv | Dense):
+            inputs += self._weights(op)
+        elif isinstance(op, Add):
+            inputs.append(self._operand(op))
+        elif isinstance(op, Transpose):
+            inputs.append(self._integers(f"{name}/permutation", op.permutation))
+        elif isinstance(op, Reshape):
+            inputs.append(self._integers(f"{name}/shape", op.y.shape))
+        elif isinstance(op, Slice):
+            inputs += [self._integers(f"{name}/begin", op.begin), self._integers(f"{name}/size", op.y.shape)]
+        elif isinstance(op, Mean):
+            inputs.append(self._integers(f"{name}/axes", op.axes))
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._opcode(code)
+        operator.inputs = np.array(inputs, np.int32)
+        operator.outputs = np.array([self._index[op.y]], np.int32)
+        operator.builtinOptionsType, operator.builtinOptions = options
+        self._graph.operators.append(operator)
+
+    def _opcode(self, code: int) -> int:
+        for index, known in enumerate(self._model.operatorCodes):
+            if known.builtinCode == code:
+                return index
+        entry = schema.OperatorCodeT()
+        # Older readers look at the deprecated one-byte field.
+        entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
+        entry.version = 1 if self._scales is None else INT8_VERSIONS[code]
+        self._model.operatorCodes.append(entry)
+        return len(self._model.operatorCodes) - 1
+
+
+def _code_and_options(op: Op) -> tuple[int, _Options]:
+    codes, kinds = schema.BuiltinOperator, schema.BuiltinOptions
+    relu = int(schema.ActivationFunctionType.RELU) if isinstance(op, Conv | Dense | Add) and op.relu else 0
+    if isinstance(op, Conv):
+        padding = schema.Padding.SAME if op.same else schema.Padding.VALID
+        conv = schema.Conv2DOptionsT(padding=padding, strideW=1, strideH=1, fusedActivationFunction=relu)
+        return codes.CONV_2D, (kinds.Conv2DOptions, conv)
+    if isinstance(op, Dense):
+        dense = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
+        return codes.FULLY_CONNECTED, (kinds.FullyConnectedOptions, dense)
+    if isinstance(op, Transpose):
+        return codes.TRANSPOSE, (kinds.TransposeOptions, schema.TransposeOptionsT())
+    if isinstance(op, Reshape):
+        return codes.RESHAPE, (kinds.ReshapeOptions, schema.ReshapeOptionsT(newShape=list(op.y.shape)))
+    if isinstance(op, Slice):
+        return codes.SLICE, (kinds.SliceOptions, schema.SliceOptionsT())
+    if isinstance(op, Concat):
+        return codes.CONCATENATION, (kinds.ConcatenationOptions, schema.ConcatenationOptionsT(axis=op.axis))
+    if isinstance(op, Add):
+        return codes.ADD, (kinds.AddOptions, schema.AddOptionsT(fusedActivationFunction=relu))
+    return codes.MEAN, (kinds.ReducerOptions, schema.ReducerOptionsT(keepDims=op.keep))
