@@ -71,7 +71,9 @@ def render_report(report: RunReport) -> str:
     if report.confusion is not None and report.confusion.labels:
         add("Confusion", confusion_chart(report.confusion))
     if report.curves:
-        add("Training", curve_charts(report.curves))
+        words = "Against the training step; pale every value, strong the running mean. Figures: first and last value."
+        charts = curve_charts(report.curves)
+        add("Training", el("p", words) if charts else "", charts)
     if report.conversion:
         add("Conversion", conversion_section(report.conversion))
     if report.profile:

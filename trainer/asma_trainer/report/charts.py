@@ -15,8 +15,8 @@ COLOURS = 6  # --c0 to --c5 of the style sheet
 
 _Floats = npt.NDArray[np.float64]
 
-_WIDTH, _HEIGHT = 440, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 10, 8, 28
+_WIDTH, _HEIGHT = 360, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 18, 8, 28
 _MAX_POINTS = 360
 _LOG_RATIO = 50.0
 _SMOOTH_FROM = 24  # a curve of fewer points is drawn as it is
@@ -24,20 +24,26 @@ _MAX_CELLS_WITH_NAMES = 4000
 
 
 def curve_charts(curves: Sequence[Curve]) -> Html:
-    """One chart a stage and metric, one line a stream: the raw values pale, their running mean strong."""
-    groups: dict[tuple[str, str], list[Curve]] = {}
+    """A row of charts for each stage, one a metric, one line a stream: raw values pale, their running mean strong."""
+    stages: dict[str, dict[str, list[Curve]]] = {}
     for curve in curves:
         if np.isfinite(np.asarray(curve.values, dtype=float)).any():
-            groups.setdefault((curve.stage, curve.metric), []).append(curve)
+            stages.setdefault(curve.stage, {}).setdefault(curve.metric, []).append(curve)
     streams = list(dict.fromkeys(curve.stream for curve in curves))
-    stages = list(dict.fromkeys(stage for stage, _ in groups))
     rank = {"loss": 0, "lr": 2}
-    order = sorted(groups, key=lambda key: (stages.index(key[0]), rank.get(key[1], 1)))
-    return el("div", *(_chart(*key, groups[key], streams) for key in order), class_="charts")
+    rows: list[Html] = []
+    for stage, metrics in stages.items():
+        order = sorted(metrics, key=lambda metric: rank.get(metric, 1))
+        charts = [_chart(stage, metric, metrics[metric], streams) for metric in order]
+        rows.append(join(el("h3", stage), el("div", *charts, class_="charts")))
+    return join(*rows)
 
 
 def _chart(stage: str, metric: str, curves: Sequence[Curve], streams: Sequence[str]) -> Html:
-    """One figure: legend, axes and a raw and a smooth line for each stream."""
+    """One figure: legend, axes and a raw and a smooth line for each stream; streams that agree share a line."""
+    names = [curve.stream for curve in curves]
+    if len(curves) > 1 and all(_same(curves[0], curve) for curve in curves[1:]):
+        names, curves = [", ".join(names)], curves[:1]
     lines = [(np.asarray(c.steps, dtype=float), np.asarray(c.values, dtype=float)) for c in curves]
     smooth = [_running_mean(values) for _, values in lines]
     span, log = _value_span([values for _, values in lines], smooth)
@@ -57,26 +63,30 @@ def _chart(stage: str, metric: str, curves: Sequence[Curve], streams: Sequence[s
         at = f"{y(np.array(tick)):.1f}"
         parts.append(el("line", class_="grid", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at))
         parts.append(el("text", number(tick), x=_LEFT - 6, y=at, dy="0.35em", text_anchor="end"))
-    for tick in _ticks(first, first + width, 5):
+    for tick in _ticks(first, first + width, 4):
         at = f"{x(np.array(tick)):.1f}"
         parts.append(el("text", number(tick), x=at, y=_HEIGHT - 10, text_anchor="middle"))
     legend: list[Html] = []
     said: list[str] = []
-    for curve, (steps, values), mean in zip(curves, lines, smooth, strict=True):
-        colour = f"--c:var(--c{streams.index(curve.stream) % COLOURS})"
+    for name, (steps, values), mean in zip(names, lines, smooth, strict=True):
+        colour = f"--c:var(--c{streams.index(name) % COLOURS})" if name in streams else "--c:var(--muted)"
         if mean is not values:
             parts.append(el("path", class_="raw", style=colour, d=_path(x(steps), y(values))))
         parts.append(el("path", class_="line", style=colour, d=_path(x(steps), y(mean))))
         finite = values[np.isfinite(values)]
-        text = f"{curve.stream}: {number(float(finite[0]))} to {number(float(finite[-1]))}"
+        text = f"{name}: {number(finite[0], 3)} to {number(finite[-1], 3)}"
         said.append(text)
         legend.append(el("span", el("i", class_="dot", style=colour), text, class_="key"))
     scale = "logarithmic" if log else "linear"
     label = f"{stage}, {metric} over steps {number(first)} to {number(last)} ({scale} scale). " + "; ".join(said)
     svg = el("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
-    title = el("strong", f"{stage} · {metric}")
+    title = el("strong", metric)
     note = el("span", "log scale", class_="note") if log else ""
-    return el("figure", el("figcaption", title, note), el("div", *legend, class_="legend"), svg, class_="card")
+    return el("figure", el("figcaption", title, note), el("div", *legend, class_="legend"), svg)
+
+
+def _same(a: Curve, b: Curve) -> bool:
+    return np.array_equal(a.steps, b.steps) and np.array_equal(a.values, b.values, equal_nan=True)
 
 
 def _running_mean(values: _Floats) -> _Floats:
@@ -162,7 +172,7 @@ def confusion_chart(confusion: Confusion) -> Html:
     size = len(labels)
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
-    cell = min(44.0, max(9.0, 600 / max(size, 1)))
+    cell = min(36.0, max(9.0, 460 / max(size, 1)))
     font = min(12.0, cell * 0.8)
     names = [clip_text(label, 24) for label in labels]
     left = 12 + font * 0.6 * max((len(name) for name in names), default=0)

@@ -44,13 +44,13 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %" if math.isfinite(fraction) else "–"
 
 
-def number(value: float) -> str:
-    """A number of any size in few characters: grouped thousands, four significant digits, or an exponent."""
+def number(value: float, digits: int = 4) -> str:
+    """A number of any size in few characters: grouped thousands, some significant digits, or an exponent."""
     if not math.isfinite(value):
         return "–"
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
     size = abs(value)
-    if size >= 1000:
+    if size >= 1e15 or 0 < size < 1e-3:
+        return f"{value:.1e}"
+    if value == int(value) or size >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return f"{value:.4g}" if size >= 1e-3 else f"{value:.1e}"
+    return f"{value:.{digits}g}"
