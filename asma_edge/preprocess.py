@@ -80,6 +80,21 @@ class PreprocessSpec:
         return cls(tuple(values["steps"]), values["units"], int(values["version"]))
 
 
+def check_coordinates(poses: FloatArray) -> None:
+    """Refuse coordinates that no camera sees.
+
+    Raises:
+        PoseError: a number is infinite or beyond 1e6.
+    """
+    if np.isinf(poses).any() or (np.abs(poses) > _MAX_COORDINATE).any():
+        raise PoseError(
+            "a pose has absurd coordinates",
+            expected=f"metres or pixels within ±{_MAX_COORDINATE:.0e}, NaN for missing joints",
+            got=f"largest magnitude {np.nanmax(np.abs(poses))}",
+            hint="check the units and that missing joints are NaN, not infinity",
+        )
+
+
 class Preprocessor:
     """Applies the steps to consecutive frames of one person; keeps what later frames need.
 
@@ -113,13 +128,7 @@ class Preprocessor:
         """
         frames = np.asarray(frames, dtype=np.float32)
         self.layout.check_pose(frames, "T, ")
-        if np.isinf(frames).any() or (np.abs(frames) > _MAX_COORDINATE).any():
-            raise PoseError(
-                "a pose has absurd coordinates",
-                expected=f"metres or pixels within ±{_MAX_COORDINATE:.0e}, NaN for missing joints",
-                got=f"largest magnitude {np.nanmax(np.abs(frames))}",
-                hint="check the units and that missing joints are NaN, not infinity",
-            )
+        check_coordinates(frames)
         poses = frames.astype(np.float64)
         for step in self.spec.steps:
             poses = getattr(self, "_" + step)(poses)

@@ -1,0 +1,201 @@
+"""The device API: a bundle in, poses in, results out.
+
+>>> recognizer = Recognizer.load("home.tflite")
+>>> stream = recognizer.stream()                      # one a person
+>>> for timestamp, pose in camera:                    # seconds, (V, 3)
+...     result = stream.update(pose, timestamp)       # None until a window is full
+...     if result and result.event == "start":
+...         print(result.label, result.score)
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_edge.buffer import sample_at
+from asma_edge.bundle import Bundle, read_bundle
+from asma_edge.decision import Decision, DecisionSettings
+from asma_edge.errors import AsmaError, BundleError
+from asma_edge.poses import PoseReader, never_seen
+from asma_edge.preprocess import Preprocessor
+from asma_edge.result import Result, make_result
+from asma_edge.runtime import Runtime
+from asma_edge.scorer import ClipScorer, Scorer, StreamScorer, score_window
+from asma_edge.skeleton import FloatArray, Layout, get_layout
+from asma_edge.stream import Stream
+from asma_edge.tracker import People
+
+_MODELS = Path(__file__).parent / "models"
+_SLOWEST = 100  # a clip's rate may be this much below the model's
+
+
+class Recognizer:
+    """A loaded bundle. Its streams share the weights; they may run in different threads, which take turns.
+
+    Args:
+        bundle: from `read_bundle`; `load` does both.
+        num_threads: of the interpreter; small models are fastest with 1.
+        layout: of the poses that will come, by name or as a `Layout`, where it differs from the bundle's: joints are
+            matched by name, and one that the poses lack counts as missing. The units stay the bundle's.
+        decision: thresholds and times of events, instead of the bundle's.
+
+    Attributes:
+        bundle: the file's contents.
+        info: what the bundle says about itself.
+        runtime: the interpreter.
+        poses: checks and converts what users pass; ``poses.source`` is the layout that the methods expect.
+
+    Raises:
+        BundleError: the model does not fit its description.
+        RuntimeMissingError: no usable TFLite runtime is installed.
+        LayoutError: the layout is unknown or shares no joint with the bundle's.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        num_threads: int = 1,
+        layout: str | Layout | None = None,
+        decision: DecisionSettings | None = None,
+    ) -> None:
+        self.bundle, self.info = bundle, bundle.info
+        source = get_layout(layout) if isinstance(layout, str) else layout or self.info.layout
+        self.poses = PoseReader(source, self.info.layout, self.info.preprocess.units)
+        self.decision = decision or self.info.decision
+        self.runtime = Runtime(bundle, num_threads)
+        self._scorer()  # a graph that does not fit its description is refused now, not at the first pose
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        num_threads: int = 1,
+        layout: str | Layout | None = None,
+        decision: DecisionSettings | None = None,
+    ) -> Recognizer:
+        """Read a bundle and load its model; arguments and errors as for the class."""
+        return cls(read_bundle(path), num_threads=num_threads, layout=layout, decision=decision)
+
+    @classmethod
+    def builtin(cls, name: str, **options: Any) -> Recognizer:
+        """Load a model that is part of the package; ``options`` as for `load`.
+
+        Raises:
+            BundleError: there is no such model.
+        """
+        models = {path.stem: path for path in sorted(_MODELS.glob("*.tflite"))}
+        if name not in models:
+            raise BundleError(
+                f"no built-in model '{name}'",
+                expected="one of " + ", ".join(models) if models else "a package with built-in models",
+                got=repr(name),
+                hint="use Recognizer.load(path) for a bundle of your own",
+            )
+        return cls.load(models[name], **options)
+
+    def stream(self, *, max_gap: float = 0.5) -> Stream:
+        """A stream of one person's poses.
+
+        Args:
+            max_gap: longest pause in seconds that is bridged; a longer one starts a new sequence.
+
+        Raises:
+            AsmaError: the model takes whole actions (sampling ``clip``), not a stream.
+        """
+        if self.info.sampling == "clip":
+            raise AsmaError(
+                f"model '{self.info.name}' cannot follow a stream",
+                expected="a model with sampling 'window'",
+                got="sampling 'clip': it sees a whole action, resampled to a fixed number of frames",
+                hint="cut the actions yourself and call predict(clip, fps), or train a device-* recipe",
+            )
+        return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap)
+
+    def people(self, *, ttl: float = 2.0, max_gap: float = 0.5) -> People:
+        """Streams of several people, told apart by where they are.
+
+        Args:
+            ttl: seconds after which a person who is no longer seen is forgotten.
+            max_gap: as for `stream`.
+
+        Raises:
+            AsmaError: the model cannot follow a stream, or ``ttl`` is not positive.
+        """
+        self.stream(max_gap=max_gap)  # refuses now what could not work at the first person
+        return People(self.poses, lambda: self.stream(max_gap=max_gap), ttl)
+
+    def predict(self, clip: npt.ArrayLike, fps: float | None = None, *, whole: bool = False) -> Result:
+        """Recognise a recorded clip.
+
+        The result equals the last one of a stream that is fed the clip's poses at ``i / fps`` seconds. Frames before
+        the person is first seen are skipped. A clip shorter than the window is preceded by its first pose held still.
+
+        Args:
+            clip: (T', V, 3) poses; NaN marks missing joints.
+            fps: of the clip; the model's own by default.
+            whole: the clip is one cut action: average the scores of all its windows (every frame since the window was
+                full) and report no event. A model with sampling ``clip`` always sees the whole clip.
+
+        Raises:
+            PoseError: the clip is empty, has the wrong shape, or never shows the person.
+            AsmaError: fps is not a usable number.
+        """
+        rate = self._rate(fps)
+        started = perf_counter()
+        poses = self._from_first_seen(self.poses.read(clip, "T, "))
+        seconds = (len(poses) - 1) / rate
+        if self.info.sampling == "clip":
+            scores = self._score_resampled(poses)
+        else:
+            # The stream counts frames with this expression too.
+            frames = math.floor(seconds * self.info.fps + 1e-6) + 1
+            hold = max(self.info.window - frames, 0)
+            reader = PoseReader(self.info.layout, self.info.layout, self.info.preprocess.units)
+            stream = Stream(self.info, reader, self._scorer(), self.decision, math.inf, hold)
+            results, parts = [], []
+            for index, pose in enumerate(poses):
+                results.append(stream.update(pose, index / rate))
+                parts.append(stream.scores)
+            if not whole:
+                return next(result for result in reversed(results) if result)
+            scores = np.concatenate(parts).mean(axis=0)
+        latency = (perf_counter() - started) * 1e3
+        return make_result(self.info, self.decision, scores, Decision(), seconds, latency)
+
+    def _scorer(self) -> Scorer:
+        if self.info.mode == "stream":
+            return StreamScorer(self.info, self.runtime.stream_model())
+        return ClipScorer(self.info, self.runtime.clip_model())
+
+    def _rate(self, fps: float | None) -> float:
+        slowest = self.info.fps / _SLOWEST
+        if fps is None:
+            return self.info.fps
+        if isinstance(fps, bool) or not isinstance(fps, int | float) or not slowest <= fps < math.inf:
+            raise AsmaError(
+                "unusable frame rate of a clip",
+                expected=f"frames per second, at least {slowest:g}",
+                got=repr(fps),
+                hint="give the rate at which the poses were recorded",
+            )
+        return fps
+
+    def _from_first_seen(self, poses: FloatArray) -> FloatArray:
+        seen = self.poses.seen(poses)
+        if not seen.any():
+            raise never_seen()
+        return poses[int(seen.argmax()) :]
+
+    def _score_resampled(self, poses: FloatArray) -> FloatArray:
+        """(K,) scores of a whole action: preprocessed at its own rate, then resampled to the window."""
+        frames = Preprocessor(self.info.preprocess, self.info.layout)(poses)
+        window = sample_at(frames, np.linspace(0, len(frames) - 1, self.info.window))
+        return score_window(self.info, self.runtime.clip_model(), window, None)

@@ -1,0 +1,85 @@
+"""From preprocessed frames to scores, one a frame, as soon as a window is full."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from asma_edge.bundle import BundleInfo
+from asma_edge.fusion import fuse
+from asma_edge.preprocess import to_streams
+from asma_edge.runtime import ClipModel, StreamModel
+from asma_edge.skeleton import FloatArray
+
+
+class Scorer(Protocol):
+    """Takes the frames of one person in order."""
+
+    def reset(self) -> None:
+        """Forget all frames."""
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        """(m, K) scores, one for each of the n next preprocessed frames (n, V, 3) at which a window is full."""
+
+
+def no_scores(info: BundleInfo) -> FloatArray:
+    """(0, K)."""
+    return np.empty((0, len(info.labels)), dtype=np.float32)
+
+
+class StreamScorer:
+    """Feeds each frame to the streaming graph: the cost of one frame, not of a window."""
+
+    def __init__(self, info: BundleInfo, model: StreamModel) -> None:
+        self._info, self._model = info, model
+        self.reset()
+
+    def reset(self) -> None:
+        self._model.reset()
+        self._seen = 0
+        self._previous: FloatArray | None = None
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        if not len(frames):
+            return no_scores(self._info)
+        info = self._info
+        inputs = to_streams(frames, self._previous, info.layout, info.streams, info.preprocess.units)
+        self._previous = frames[-1]
+        logits = []
+        for index in range(len(frames)):
+            latest = self._model.step({stream: values[index] for stream, values in inputs.items()})
+            self._seen = min(self._seen + 1, info.window)
+            if self._seen == info.window:
+                logits.append(latest)
+        return fuse(np.stack(logits), info.fusion, info.temperature) if logits else no_scores(info)
+
+
+class ClipScorer:
+    """Runs the whole window again at each frame: for models that have no streaming graph."""
+
+    def __init__(self, info: BundleInfo, model: ClipModel) -> None:
+        self._info, self._model = info, model
+        self.reset()
+
+    def reset(self) -> None:
+        layout = self._info.layout
+        self._frames: FloatArray = np.empty((0, layout.num_joints, 3), dtype=np.float32)
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        T = self._info.window
+        past = len(self._frames)
+        known = np.concatenate([self._frames, frames])
+        ends = range(max(past + 1, T), len(known) + 1)
+        scores = [self._window(known[end - T : end], known[end - T - 1] if end > T else None) for end in ends]
+        self._frames = known[-(T + 1) :]
+        return np.stack(scores) if scores else no_scores(self._info)
+
+    def _window(self, window: FloatArray, previous: FloatArray | None) -> FloatArray:
+        return score_window(self._info, self._model, window, previous)
+
+
+def score_window(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
+    """(K,) scores of a window (T, V, 3) of preprocessed frames; ``previous`` (V, 3) is the frame before it."""
+    inputs = to_streams(window, previous, info.layout, info.streams, info.preprocess.units)
+    return fuse(model(inputs), info.fusion, info.temperature)
