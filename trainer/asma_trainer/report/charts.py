@@ -19,6 +19,7 @@ _WIDTH, _HEIGHT = 360, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 18, 8, 28
 _MAX_POINTS = 360
 _LOG_RATIO = 50.0
+_LARGEST = 1e30
 _SMOOTH_FROM = 24  # a curve of fewer points is drawn as it is
 _MAX_CELLS_WITH_NAMES = 4000
 
@@ -27,7 +28,7 @@ def curve_charts(curves: Sequence[Curve]) -> Html:
     """A row of charts for each stage, one a metric, one line a stream: raw values pale, their running mean strong."""
     stages: dict[str, dict[str, list[Curve]]] = {}
     for curve in curves:
-        if np.isfinite(np.asarray(curve.values, dtype=float)).any():
+        if np.isfinite(_values(curve)).any():
             stages.setdefault(curve.stage, {}).setdefault(curve.metric, []).append(curve)
     streams = list(dict.fromkeys(curve.stream for curve in curves))
     rank = {"loss": 0, "lr": 2}
@@ -44,7 +45,7 @@ def _chart(stage: str, metric: str, curves: Sequence[Curve], streams: Sequence[s
     names = [curve.stream for curve in curves]
     if len(curves) > 1 and all(_same(curves[0], curve) for curve in curves[1:]):
         names, curves = [", ".join(names)], curves[:1]
-    lines = [(np.asarray(c.steps, dtype=float), np.asarray(c.values, dtype=float)) for c in curves]
+    lines = [(np.asarray(c.steps, dtype=float), _values(c)) for c in curves]
     smooth = [_running_mean(values) for _, values in lines]
     span, log = _value_span([values for _, values in lines], smooth)
     first, last = min(steps.min() for steps, _ in lines), max(steps.max() for steps, _ in lines)
@@ -83,6 +84,12 @@ def _chart(stage: str, metric: str, curves: Sequence[Curve], streams: Sequence[s
     title = el("strong", metric)
     note = el("span", "log scale", class_="note") if log else ""
     return el("figure", el("figcaption", title, note), el("div", *legend, class_="legend"), svg)
+
+
+def _values(curve: Curve) -> _Floats:
+    """The values, NaN where there is none or none that an axis could hold."""
+    values = np.asarray(curve.values, dtype=float)
+    return np.where(np.abs(values) <= _LARGEST, values, np.nan)
 
 
 def _same(a: Curve, b: Curve) -> bool:
@@ -172,7 +179,7 @@ def confusion_chart(confusion: Confusion) -> Html:
     size = len(labels)
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
-    cell = min(36.0, max(9.0, 460 / max(size, 1)))
+    cell = min(36.0, max(9.0, 430 / max(size, 1)))
     font = min(12.0, cell * 0.8)
     names = [clip_text(label, 24) for label in labels]
     left = 12 + font * 0.6 * max((len(name) for name in names), default=0)

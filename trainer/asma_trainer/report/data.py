@@ -17,6 +17,7 @@ from asma_trainer.errors import DataError
 
 STAGE_ORDER = ("pretrain", "align", "finetune", "distill", "label-only")
 MAX_METRICS_BYTES = 256 * 2**20
+MAX_STEP = 2**53
 
 
 def _refuse(what: str, expected: str, got: str, hint: str) -> DataError:
@@ -219,8 +220,8 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
     for index, line in enumerate(lines):
         try:
             record = json.loads(line)
-            if type(record["step"]) is not int:
-                raise TypeError("step is not a whole number")
+            if type(record["step"]) is not int or abs(record["step"]) > MAX_STEP:
+                raise TypeError("step is not a whole number of usual size")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if index == len(lines) - 1:
                 return

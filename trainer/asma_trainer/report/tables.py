@@ -13,6 +13,8 @@ _PERCENTILES = ("p50", "p90", "p99", "max")
 _FRACTIONS = ("accuracy", "agreement")
 _NAMES = {"macs": "MACs", "rss": "memory", "fps": "frames per second", "mae": "MAE", "cpu": "CPU", "int8": "int8"}
 _UNITS = {"ms": "ms", "us": "µs", "mb": "MB", "kb": "KB", "s": "s", "percent": "%", "c": "°C", "mhz": "MHz"}
+_GROUPS = frozenset({"latency", "latency_ms", "timing", "timings"})  # say nothing that the table's head does not
+_THREADS = ("threads", "num_threads")
 _MAX_DEPTH = 8
 
 
@@ -98,7 +100,8 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
             yield path, value
         else:
             for key, inner in value.items():
-                yield from _walk(inner, (*path, str(key)))
+                if not (path and path[-1] == _threads_name(value) and key in _THREADS):
+                    yield from _walk(inner, path if key in _GROUPS else (*path, str(key)))
     elif isinstance(value, list | tuple):
         if all(isinstance(item, str | int | float | bool) for item in value):
             if value:
@@ -113,13 +116,19 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 def _item_name(path: tuple[str, ...], item: Any, index: int) -> str:
     """What to call one item of a list: by its threads or its name where it has one, else by its place."""
     if isinstance(item, Mapping):
-        threads = item.get("threads", item.get("num_threads"))
-        if isinstance(threads, int):
-            return f"{threads} thread{'s' if threads != 1 else ''}"
+        threads = _threads_name(item)
+        if threads:
+            return threads
         for key in ("name", "stage"):
             if isinstance(item.get(key), str):
                 return str(item[key])
     return f"{path[-1] if path else ''} {index + 1}".strip()
+
+
+def _threads_name(item: Mapping[str, Any]) -> str:
+    """ "2 threads" for a mapping that tells how many it was measured with, else nothing."""
+    threads = next((item[key] for key in _THREADS if key in item), None)
+    return f"{threads} thread{'s' if threads != 1 else ''}" if isinstance(threads, int) else ""
 
 
 def _percentiles(value: Mapping[str, Any]) -> dict[str, float]:
@@ -144,10 +153,15 @@ def _latency_table(latencies: Sequence[tuple[str, Mapping[str, Any]]]) -> Html:
         bar = ""
         if math.isfinite(median) and math.isfinite(end):
             bar = el("i", style=f"--w:{median:.2f}%;--to:{max(median, min(end, 100)):.2f}%", aria_hidden="true")
-        cells = [el("td", number(row.get(column, math.nan)), class_="num") for column in columns]
+        cells = [el("td", _milliseconds(row.get(column, math.nan)), class_="num") for column in columns]
         body.append(el("tr", el("th", name, scope="row"), *cells, el("td", bar, class_="bar range")))
     names = [el("th", f"{column} ms", class_="num", scope="col") for column in columns]
     return _table(el("tr", el("th", "Step", scope="col"), *names, el("td", class_="bar")), body, "wide")
+
+
+def _milliseconds(value: float) -> str:
+    """Three decimals below a hundred, so that a column lines up."""
+    return f"{value:.3f}" if abs(value) < 100 else number(value)
 
 
 def _rows_table(rows: Sequence[Mapping[str, Any]]) -> Html:
@@ -170,9 +184,10 @@ def _readable(path: Sequence[str]) -> str:
     """('1 thread', 'peak_rss_mb') as "1 thread · peak memory": units go to the value."""
     words = []
     for index, name in enumerate(path):
-        pieces = name.split("_")
+        pieces = ["size"] if name == "bytes" else name.split("_")
         if index == len(path) - 1 and len(pieces) > 1 and (pieces[-1] in _UNITS or pieces[-1] == "bytes"):
-            pieces.pop()
+            unit = pieces.pop()
+            pieces += ["size"] if unit == "bytes" else []
         words.append(" ".join(_NAMES.get(piece, piece) for piece in pieces))
     text = " · ".join(words)
     return text[:1].upper() + text[1:]
@@ -191,7 +206,7 @@ def _figure(key: str, value: Any) -> str:
         return f"{number(round(value / 1024))} KB" if math.isfinite(value) else "–"
     if name == "macs":
         return _millions(value)
-    if any(word in name for word in _FRACTIONS) and 0 <= value <= 1:
+    if any(word in name for word in _FRACTIONS) and "drop" not in name and 0 <= value <= 1:
         return percent(value)
     unit = _UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
     if "speedup" in name:
