@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
 from asma_trainer.dataset import PreparedDataset
@@ -130,8 +131,8 @@ def _frames(dataset: PreparedDataset) -> dict[str, Any]:
     for number in range(len(dataset)):
         clip = dataset.clip(number)
         points = clip[..., :2] if pixels else clip
-        gone = np.isnan(points).any(axis=-1)
-        present = ~gone.all(axis=-1)  # (T, M)
+        gone: npt.NDArray[np.bool_] = np.asarray(np.isnan(points).any(axis=-1))
+        present: npt.NDArray[np.bool_] = np.asarray(~gone.all(axis=-1))  # (T, M)
         if np.isinf(clip).any() or (np.abs(np.where(np.isnan(clip), 0, clip)) > _MAX_COORDINATE).any():
             absurd.append(str(dataset.name[number]))
             continue

@@ -1,0 +1,132 @@
+"""``asma-data``: make, import, describe and check prepared data sets.
+
+Exit codes: 0 fine (warnings included), 2 wrong usage, bad input or an unusable data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from asma_edge.errors import AsmaError
+from asma_edge.skeleton import LAYOUT_NAMES, get_layout
+from asma_trainer.data_check import check, check_text, describe, describe_text
+from asma_trainer.dataset import Clip, PreparedDataset
+from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
+from asma_trainer.synthetic import SynthSettings, synthesise
+
+_COMMON = ("command", "format", "path", "out", "source", "licence", "fps", "layout", "test_subjects", "json")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (AsmaError, OSError) as error:
+        print(f"asma-data: {error}", file=sys.stderr)
+        return 2
+
+
+def _synth(options: argparse.Namespace) -> int:
+    settings = SynthSettings(
+        people=options.people,
+        repeats=options.repeats,
+        recordings=options.recordings,
+        fps=options.fps,
+        seed=options.seed,
+    )
+    synthesise(options.out, settings, watch=lambda clips: _progress(clips, settings.clips))
+    return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
+
+
+def _import(options: argparse.Namespace) -> int:
+    own = {name: value for name, value in vars(options).items() if name not in (*_COMMON, "run")}
+    source = load_format(options.format).open_source(
+        options.path, ImportOptions(options.source, options.licence, options.fps, own)
+    )
+    import_dataset(
+        source,
+        options.out,
+        layout=get_layout(options.layout) if options.layout else None,
+        test_subjects=options.test_subjects,
+        watch=lambda clips: _progress(clips, source.total),
+    )
+    return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
+
+
+def _info(options: argparse.Namespace) -> int:
+    return _show(options, describe(PreparedDataset.open(options.folder)), describe_text)
+
+
+def _check(options: argparse.Namespace) -> int:
+    findings = check(PreparedDataset.open(options.folder))
+    _show(options, findings, check_text)
+    return 2 if findings["errors"] else 0
+
+
+def _show(options: argparse.Namespace, values: dict[str, Any], text: Any) -> int:
+    print(json.dumps(values) if options.json else text(values))
+    return 0
+
+
+def _progress(clips: Iterator[Clip], total: int | None) -> Iterator[Clip]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    return iter(tqdm(clips, total=total, unit=" clips", disable=not sys.stderr.isatty()))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="asma-data", description="Make, import, describe and check data sets.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+    synth = commands.add_parser("synth", parents=[shared], help="invent people who perform actions")
+    synth.set_defaults(run=_synth)
+    synth.add_argument("out", type=Path, help="folder to make")
+    defaults = SynthSettings()
+    synth.add_argument("--people", type=int, default=defaults.people, help="subjects; every third is held out")
+    synth.add_argument("--repeats", type=int, default=defaults.repeats, help="clips of each action by each person")
+    synth.add_argument("--recordings", type=int, default=defaults.recordings, help="whole recordings to add")
+    synth.add_argument("--fps", type=float, default=defaults.fps, help="frames per second")
+    synth.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
+
+    importer = commands.add_parser("import", help="turn another format into a prepared data set")
+    formats = importer.add_subparsers(dest="format", required=True, metavar="FORMAT")
+    for name in FORMATS:
+        reader = load_format(name)
+        own = formats.add_parser(name, parents=[shared], help=reader.SUMMARY, description=reader.SUMMARY)
+        own.set_defaults(run=_import)
+        own.add_argument("path", type=Path, metavar="SRC", help="file or folder to read")
+        own.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+        own.add_argument("--source", default="", help="where the data come from: the credit to give")
+        own.add_argument("--licence", default="", help="licence of the data")
+        own.add_argument("--fps", type=float, help="frames per second (default: what the source says, else 30)")
+        own.add_argument("--layout", choices=LAYOUT_NAMES, help="convert the joints to this layout, by name")
+        own.add_argument(
+            "--test-subjects", type=_numbers, default=(), metavar="N,N,...", help="define train/test by subject"
+        )
+        reader.add_arguments(own)
+
+    for name, run, text in (
+        ("info", _info, "layout, classes, subjects and splits of a prepared data set"),
+        ("check", _check, "missing joints, jumps, leaks between splits and other doubts"),
+    ):
+        command = commands.add_parser(name, parents=[shared], help=text, description=text)
+        command.set_defaults(run=run)
+        command.add_argument("folder", type=Path, help="prepared data set")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
