@@ -273,7 +273,7 @@ def chart(values: list[float]) -> Page:
 @given(st.lists(st.floats(), max_size=60))
 def test_any_values_make_a_chart_within_its_frame(values: list[float]) -> None:
     page = chart(values)
-    assert len(page.named("figure")) == bool(np.isfinite(values).any())
+    assert len(page.named("figure")) == any(abs(value) <= 1e30 for value in values)
     assert all(0 <= number <= 360 for number in coordinates(page))
 
 
