@@ -229,8 +229,11 @@ def confusion_chart(confusion: Confusion) -> Html:
         style=f"width:{width:.0f}px;font-size:{font:.1f}px",
         class_="matrix",
     )
+    scroll = el("div", svg, class_="scroll", tabindex="0", role="region", aria_label="Confusion matrix")
     words = f"{label} Rows are the true class, columns what it was taken for; the shade is the share of the row."
-    return join(el("p", words), el("div", el("div", svg, class_="scroll"), _worst_pairs(confusion), class_="beside"))
+    return join(
+        el("p", words), el("div", scroll, _worst_pairs(confusion), class_="beside" if width <= 660 else "beneath")
+    )
 
 
 def _worst_pairs(confusion: Confusion) -> Html:

@@ -56,13 +56,11 @@ def player_section(playback: Playback) -> Html:
         ),
         class_="controls",
     )
+    keys = [("swatch score", "score of the class, blank until the first window is full")]
+    keys += [("swatch truth", "true action")] if playback.segments else []
+    keys += [("tick start", "reported start"), ("tick end", "reported end")] if playback.events else []
     legend = el(
-        "div",
-        el("span", el("i", class_="swatch truth"), "true action", class_="key"),
-        el("span", el("i", class_="swatch score"), "score of the class", class_="key"),
-        el("span", el("i", class_="tick start"), "reported start", class_="key"),
-        el("span", el("i", class_="tick end"), "reported end", class_="key"),
-        class_="legend",
+        "div", *(el("span", el("i", class_=mark), words, class_="key") for mark, words in keys), class_="legend"
     )
     lanes = [_lane(playback, row, colour) for row, colour in rows]
     plot = el("div", *(lane for _, lane in lanes), el("div", id="head", class_="head"), id="plot", class_="plot")
