@@ -232,7 +232,7 @@ def confusion_chart(confusion: Confusion) -> Html:
     scroll = el("div", svg, class_="scroll", tabindex="0", role="region", aria_label="Confusion matrix")
     words = f"{label} Rows are the true class, columns what it was taken for; the shade is the share of the row."
     return join(
-        el("p", words), el("div", scroll, _worst_pairs(confusion), class_="beside" if width <= 660 else "beneath")
+        el("p", words), el("div", scroll, _worst_pairs(confusion), class_="beside" if width <= 610 else "beneath")
     )
 
 
