@@ -1,26 +1,50 @@
 """Folded students to graphs: the whole clip at once, or one new frame with cached state.
 
-Both graphs compute the same numbers. What a tensor holds is written as its role, ``<stream>/<block>/<what>``; the
-stream graph quantises every tensor as the clip graph quantises the one of the same role.
+Both graphs compute the same numbers. What a tensor holds is written as its role, ``<stream>/<block>/<what>``; a graph
+takes over the quantisation of another by role.
 
 The sparse graph convolution keeps to operators that mobile runtimes have in int8: joints become channels by a
 transpose, a 1x1 convolution V -> V*K gathers neighbours for each of the K partitions, a transpose brings the channels
 back, and a 1x1 convolution K*C -> Co mixes them.
+
+With 16 channels, matrix kernels are mostly idle. A clip graph may therefore treat ``group`` consecutive frames as
+channels: x (1, T, V, C) becomes (1, T/group, V, group*C). Gathering does not care, the mix becomes block-diagonal and
+the temporal kernel of 9 frames becomes one of 3 groups (of 4 frames). The added weights are zeros, so the numbers stay
+the same, bit for bit in int8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from asma_converters.errors import ConversionError
-from asma_converters.fold import DenseGraph, FoldedBlock, FoldedStudent, SparseGraph
+from asma_converters.fold import Array, DenseGraph, FoldedBlock, FoldedStudent
 from asma_converters.ir import Graph, Tensor
 
 CHANNELS_IN = 3
+_MAX_GROUP = 4
+_MAX_GROUPED_CHANNELS = 32  # wider blocks keep the kernels busy without grouping
 
 
-def clip_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
+def frame_group(student: FoldedStudent, window: int) -> int:
+    """The largest group of frames, up to 4, that keeps kernels centred on whole groups."""
+    half = student.kernel // 2
+    for group in range(_MAX_GROUP, 1, -1):
+        # A padded student would see the frames that fill up the last group; a valid one does not.
+        if half % group == 0 and (student.valid or window % group == 0):
+            return group
+    return 1
+
+
+def clip_graph(students: Mapping[str, FoldedStudent], window: int, *, grouped: bool = True) -> Graph:
     """Inputs ``<stream>`` (1, T, V, 3), outputs ``logits_<stream>`` (1, K).
+
+    Args:
+        students: {stream: folded student}.
+        window: T.
+        grouped: treat groups of frames as channels; False shows every tensor frame by frame, for calibration.
 
     Raises:
         ConversionError: the window is shorter than the receptive field of a student without padding.
@@ -28,15 +52,27 @@ def clip_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
     graph = Graph()
     for stream, student in students.items():
         _check_window(student, window)
+        group = frame_group(student, window) if grouped else 1
         x = graph.input(stream, (1, window, student.joints, CHANNELS_IN), _role(stream, "input"))
+        if window % group:
+            # Any frames will do to fill the last group: no later valid frame depends on them.
+            x = graph.concat([x, graph.frames(x, 0, group - window % group)], 1)
+        frames, packed = window, 1
         for index, block in enumerate(student.blocks):
             name = _role(stream, f"block{index + 1}")
-            hidden = _spatial(graph, x, block, name)
+            wanted = group if len(block.temporal_bias) <= _MAX_GROUPED_CHANNELS and (packed > 1 or index == 0) else 1
+            if wanted < packed:
+                x = _ungroup(graph, x, packed, frames)
+            packed = wanted
+            hidden = _spatial(graph, x, block, name, packed)
             residual = None
             if block.residual != "none":
-                crop = student.kernel // 2 if student.valid else 0
+                crop = student.kernel // 2 // packed if student.valid else 0
                 residual = graph.frames(x, crop, x.shape[1] - 2 * crop) if crop else x
-            x = _temporal(graph, hidden, residual, block, name, same=not student.valid)
+            x = _temporal(graph, hidden, residual, block, name, packed, same=not student.valid)
+            frames -= (student.kernel - 1) if student.valid else 0
+        if packed > 1:
+            x = _ungroup(graph, x, packed, frames)
         _classify(graph, stream, student, _pool_joints(graph, x, stream))
     return graph
 
@@ -62,10 +98,10 @@ def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
         past = student.kernel - 1
         for index, block in enumerate(student.blocks):
             name = _role(stream, f"block{index + 1}")
-            hidden = _remember(graph, _spatial(graph, x, block, name), past)
+            hidden = _remember(graph, _spatial(graph, x, block, name, 1), past)
             # The residual of a valid convolution is the frame in the middle of its kernel.
             residual = graph.frames(_remember(graph, x, past // 2), 0, 1) if block.residual != "none" else None
-            x = _temporal(graph, hidden, residual, block, name, same=False)
+            x = _temporal(graph, hidden, residual, block, name, 1, same=False)
         pooled = _pool_joints(graph, x, stream)
         frames = window - student.receptive_field + 1
         _classify(graph, stream, student, _remember(graph, pooled, frames - 1) if frames > 1 else pooled)
@@ -86,43 +122,74 @@ def _check_window(student: FoldedStudent, window: int) -> None:
         )
 
 
-def _spatial(graph: Graph, x: Tensor, block: FoldedBlock, name: str) -> Tensor:
-    """ReLU of the graph convolution, (1, T, V, Co)."""
+def _regroup(graph: Graph, x: Tensor, group: int, role: str = "") -> Tensor:
+    """(1, T, V, C) to (1, T/group, V, group*C)."""
     _, T, V, C = x.shape
+    if group == 1:
+        return x
+    split = graph.transpose(graph.reshape(x, (T // group, group, V, C)), (0, 2, 1, 3))
+    return graph.reshape(split, (1, T // group, V, group * C), role=role)
+
+
+def _ungroup(graph: Graph, x: Tensor, group: int, frames: int) -> Tensor:
+    """(1, T/group, V, group*C) to (1, frames, V, C)."""
+    _, G, V, GC = x.shape
+    joined = graph.transpose(graph.reshape(x, (G, V, group, GC // group)), (0, 2, 1, 3))
+    x = graph.reshape(joined, (1, G * group, V, GC // group))
+    return graph.frames(x, 0, frames) if frames < G * group else x
+
+
+def _spatial(graph: Graph, x: Tensor, block: FoldedBlock, name: str, group: int) -> Tensor:
+    """ReLU of the graph convolution: (1, G, V, group*C) to (1, G, V, group*Co).
+
+    The dense form (block 1) takes single frames (1, T, V, C).
+    """
+    _, G, V, C = x.shape
     maps, role = block.graph, f"{name}/hidden"
     if isinstance(maps, DenseGraph):
-        y = graph.dense(x, maps.weight, maps.bias, relu=True, role=f"{name}/dense")
-        return graph.reshape(y, (1, T, V, len(maps.bias) // V), role=role)
-    gathered = _gather(graph, x, maps, V, C, name)
-    mix = maps.mix[:, None, None]
+        y = graph.dense(x, maps.weight, maps.bias, relu=True, role=role)
+        return _regroup(graph, graph.reshape(y, (1, G, V, len(maps.bias) // V)), group)
+    K = len(maps.gather) // V
+    by_joint = graph.transpose(x, (0, 1, 3, 2))
+    gathered = graph.conv(by_joint, maps.gather[:, None, None], np.zeros(K * V), role=f"{name}/gathered")
+    rows = graph.reshape(graph.transpose(gathered, (0, 1, 3, 2)), (1, G, V, K * C))
+    mix, bias = _grouped_mix(maps.mix, K, group)[:, None, None], np.tile(maps.bias, group)
     if maps.joint_bias is None:
-        return graph.conv(gathered, mix, maps.bias, relu=True, role=role)
-    mixed = graph.conv(gathered, mix, maps.bias, role=f"{name}/mixed")
-    return graph.add(mixed, maps.joint_bias[None, None], relu=True, role=role)
-
-
-def _gather(graph: Graph, x: Tensor, maps: SparseGraph, joints: int, channels: int, name: str) -> Tensor:
-    """(1, T, V, K*C) the neighbours' features of each partition."""
-    rows = len(maps.gather)
-    x_TCV = graph.transpose(x, (0, 1, 3, 2))
-    gathered = graph.conv(x_TCV, maps.gather[:, None, None], maps.gather[:, 0] * 0.0, role=f"{name}/gathered")
-    partitions = rows // joints
-    return graph.reshape(graph.transpose(gathered, (0, 1, 3, 2)), (1, x.shape[1], joints, partitions * channels))
+        return graph.conv(rows, mix, bias, relu=True, role=role)
+    mixed = graph.conv(rows, mix, bias, role=f"{name}/mixed")
+    return graph.add(mixed, np.tile(maps.joint_bias, (1, group))[None, None], relu=True, role=role)
 
 
 def _temporal(
-    graph: Graph, hidden: Tensor, residual: Tensor | None, block: FoldedBlock, name: str, *, same: bool
+    graph: Graph, hidden: Tensor, residual: Tensor | None, block: FoldedBlock, name: str, group: int, *, same: bool
 ) -> Tensor:
-    """ReLU of the temporal convolution plus the residual, (1, T', V, Co)."""
-    kernel, role = block.temporal[:, :, None], f"{name}/output"
+    """ReLU of the temporal convolution plus the residual, (1, G', V, group*Co)."""
+    kernel, bias = _grouped_kernel(block.temporal, group)[:, :, None], np.tile(block.temporal_bias, group)
+    role = f"{name}/output"
     if residual is None:
-        return graph.conv(hidden, kernel, block.temporal_bias, same=same, relu=True, role=role)
-    y = graph.conv(hidden, kernel, block.temporal_bias, same=same, role=f"{name}/temporal")
+        return graph.conv(hidden, kernel, bias, same=same, relu=True, role=role)
+    y = graph.conv(hidden, kernel, bias, same=same, role=f"{name}/temporal")
     if block.residual_weight is not None and block.residual_bias is not None:
-        residual = graph.conv(
-            residual, block.residual_weight[:, None, None], block.residual_bias, role=f"{name}/residual"
-        )
+        weight = _grouped_mix(block.residual_weight, 1, group)[:, None, None]
+        residual = graph.conv(residual, weight, np.tile(block.residual_bias, group), role=f"{name}/residual")
     return graph.add(y, residual, relu=True, role=role)
+
+
+def _grouped_mix(mix: Array, partitions: int, group: int) -> Array:
+    """(Co, K*C) for one frame to (group*Co, K*group*C) for a group: block-diagonal over frames."""
+    mix_OKC = mix.reshape(len(mix), partitions, -1)
+    grouped = np.einsum("fg,okc->fokgc", np.eye(group), mix_OKC)
+    return grouped.reshape(group * len(mix), -1)
+
+
+def _grouped_kernel(kernel_OTC: Array, group: int) -> Array:
+    """(Co, frames, C) kernel over frames to (group*Co, groups, group*C) over groups of frames."""
+    Co, taps, C = kernel_OTC.shape
+    groups = -(-(taps - 1 + group) // group)
+    grouped = np.zeros((group, Co, groups * group, C))
+    for frame in range(group):
+        grouped[frame, :, frame : frame + taps] = kernel_OTC
+    return grouped.reshape(group * Co, groups, group * C)
 
 
 def _remember(graph: Graph, x: Tensor, past: int) -> Tensor:
