@@ -25,6 +25,8 @@ BONE_VARIATION = 0.25  # standard deviation / mean of a bone's length within a c
 CLASS_RATIO = 10.0  # largest class / smallest class
 _MAX_COORDINATE = 1e6
 _LISTED = 10
+_COLUMNS = 6  # splits that fit beside each other
+_NUMBERS = 40
 
 
 def describe(dataset: PreparedDataset) -> dict[str, Any]:
@@ -65,26 +67,32 @@ def describe(dataset: PreparedDataset) -> dict[str, Any]:
 def describe_text(values: dict[str, Any]) -> str:
     """`describe` for people."""
     length, splits = values["length"], values["splits"]
-    columns = ["all", *splits]
-    width = max(len(name) for name in values["classes"])
+    columns = ["all", *list(splits)[:_COLUMNS]]
+    width = max(len(name) for name in [*values["classes"], *splits])
     lines = [
         f"{values['path']}: {values['clips']} clips, {values['frames']} frames, {values['seconds']} s",
         f"layout    {values['layout']}, {values['joints']} joints, {values['units']}, {values['fps']:g} fps, "
         f"up to {values['people']} person(s) a frame",
         f"length    {length['min']} to {length['max']} frames, median {length['median']}",
-        f"subjects  {len(values['subjects'])}: {' '.join(map(str, values['subjects'][:40]))}",
+        f"subjects  {len(values['subjects'])}: {_numbers(values['subjects'])}",
+        f"cameras   {len(values['cameras'])}: {_numbers(values['cameras'])}",
         f"source    {values['source'] or 'not stated'}",
         f"licence   {values['licence'] or 'not stated'}",
         "",
-        f"{'clips':{width}}  " + "  ".join(columns),
+        f"{'split':{width}}  clips  subjects",
+        *(f"{name:{width}}  {split['clips']:5}  {split['subjects']:8}" for name, split in splits.items()),
+        "",
+        f"{'class':{width}}  " + "  ".join(columns),
     ]
-    rows = {name: [counts[column] for column in columns] for name, counts in values["classes"].items()}
-    rows["total"] = [values["clips"], *(split["clips"] for split in splits.values())]
     lines += [
-        f"{name:{width}}  " + "  ".join(f"{count:{len(column)}}" for column, count in zip(columns, counts, strict=True))
-        for name, counts in rows.items()
+        f"{name:{width}}  " + "  ".join(f"{counts[column]:{len(column)}}" for column in columns)
+        for name, counts in values["classes"].items()
     ]
     return "\n".join(lines)
+
+
+def _numbers(values: list[int]) -> str:
+    return " ".join(map(str, values[:_NUMBERS])) + (" ..." if len(values) > _NUMBERS else "") or "not stated"
 
 
 def check(dataset: PreparedDataset) -> dict[str, Any]:

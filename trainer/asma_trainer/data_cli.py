@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def _check(options: argparse.Namespace) -> int:
     return 2 if findings["errors"] else 0
 
 
-def _show(options: argparse.Namespace, values: dict[str, Any], text: Any) -> int:
+def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
     print(json.dumps(values) if options.json else text(values))
     return 0
 
