@@ -178,7 +178,7 @@ def _temporal(
 def _grouped_mix(mix: Array, partitions: int, group: int) -> Array:
     """(Co, K*C) for one frame to (group*Co, K*group*C) for a group: block-diagonal over frames."""
     mix_OKC = mix.reshape(len(mix), partitions, -1)
-    grouped = np.einsum("fg,okc->fokgc", np.eye(group), mix_OKC)
+    grouped: Array = np.einsum("fg,okc->fokgc", np.eye(group), mix_OKC)
     return grouped.reshape(group * len(mix), -1)
 
 

@@ -143,7 +143,8 @@ def _numbers(tensor: Tensor) -> Array:
 
 def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Array, Array]:
     """(scale, shift) of an evaluated BatchNorm."""
-    assert norm.running_mean is not None and norm.running_var is not None  # both students track statistics
+    if norm.running_mean is None or norm.running_var is None:
+        raise TypeError(f"{norm} tracks no statistics")
     scale = _numbers(norm.weight) / np.sqrt(_numbers(norm.running_var) + norm.eps)
     return scale, _numbers(norm.bias) - _numbers(norm.running_mean) * scale
 

@@ -22,7 +22,10 @@ def _refusals(what: str) -> Iterator[None]:
         yield
     except (ValueError, RuntimeError) as error:
         raise GraphError(
-            f"LiteRT refuses the {what}", expected="a model it can run", got=str(error).strip(), hint="report this student"
+            f"LiteRT refuses the {what}",
+            expected="a model it can run",
+            got=str(error).strip(),
+            hint="report this student",
         ) from error
 
 
@@ -54,9 +57,10 @@ class SignatureModel:
     def dequantise(self, name: str, values: Numbers) -> npt.NDArray[np.float32]:
         """Real numbers of an output."""
         scale, zero_point = self.outputs[name]["quantization"]
+        real = values.astype(np.float32)
         if values.dtype == np.int8:
-            return (values.astype(np.float32) - zero_point) * np.float32(scale)
-        return values.astype(np.float32)
+            real = (real - np.float32(zero_point)) * np.float32(scale)
+        return np.asarray(real, dtype=np.float32)
 
     def logits(self, clips: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
         """{stream: (n, K)} of clips {stream: (n, T, V, 3)}."""

@@ -119,7 +119,9 @@ def quantise_weights(weight: Array, bias: Array, input_scale: float) -> Quantise
     columns = scales.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))
     values = np.clip(np.round(weight / columns), -127, 127).astype(np.int8)
     bias_scales = np.float32(input_scale) * scales
-    return QuantisedWeights(values, scales, np.round(bias / bias_scales.astype(np.float64)).astype(np.int32), bias_scales)
+    return QuantisedWeights(
+        values, scales, np.round(bias / bias_scales.astype(np.float64)).astype(np.int32), bias_scales
+    )
 
 
 def quantise_constant(values: Array) -> tuple[npt.NDArray[np.int8], Scale]:

@@ -126,7 +126,9 @@ def _check_weights(name: str, x: Any, weight: Any, bias: Any, output: Any) -> No
 
 
 def _scale(tensor: Any) -> float:
-    _require(len(tensor.quantization.scale) == 1, f"tensor '{tensor.name}'", "one scale", len(tensor.quantization.scale))
+    _require(
+        len(tensor.quantization.scale) == 1, f"tensor '{tensor.name}'", "one scale", len(tensor.quantization.scale)
+    )
     return float(tensor.quantization.scale[0])
 
 

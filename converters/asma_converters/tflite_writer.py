@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from asma_converters.ir import Add, Concat, Conv, Dense, Graph, Mean, Op, Reshape, Slice, Tensor, Transpose
-from asma_converters.quantize import Quantisation, Scale, quantise_constant, quantise_weights
+from asma_converters.quantize import Quantisation, quantise_constant, quantise_weights
 from asma_converters.tflite_check import INT8_VERSIONS, check_model
 
 _IDENTIFIER = b"TFL3"
@@ -180,10 +180,7 @@ class _Subgraph:
 
     def _operator(self, op: Op) -> None:
         code, options = _code_and_options(op)
-        if isinstance(op, Concat):
-            inputs = [self._index[x] for x in op.xs]
-        else:
-            inputs = [self._index[op.x]]
+        inputs = [self._index[x] for x in (op.xs if isinstance(op, Concat) else (op.x,))]
         name = op.y.name
         if isinstance(op, Conv | Dense):
             inputs += self._weights(op)

@@ -1,0 +1,49 @@
+"""The model card that travels in the bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from asma_converters.compare import Stage
+from asma_edge.bundle_info import BundleInfo
+
+
+def model_card(info: BundleInfo, stages: Sequence[Stage], golden_clips: int) -> str:
+    """Markdown text about a bundle."""
+    seconds = info.window / info.fps
+    how = (
+        f"{info.window} frames at {info.fps:g} per second ({seconds:.2f} s), sliding"
+        if info.sampling == "window"
+        else f"a whole action resampled to {info.window} frames"
+    )
+    lines = [
+        f"# {info.name}",
+        "",
+        "Recognises human actions from skeletons; made by asma-edge.",
+        "",
+        f"- Input: layout `{info.layout.name}` ({info.layout.num_joints} joints), {info.preprocess.units}; {how}.",
+        f"- Preprocessing: {', '.join(info.preprocess.steps)} (version {info.preprocess.version}).",
+        f"- Streams: {', '.join(f'{s} ({w:.2f})' for s, w in zip(info.streams, info.fusion, strict=True))}.",
+        f"- Model: {info.precision}, mode `{info.mode}`, {info.parameters:,} parameters, "
+        f"{info.macs:,} multiply-accumulates a clip.",
+        f"- Classes ({len(info.labels)}): {', '.join(info.labels)}.",
+        f"- Idle class: {info.idle_label or 'none'}.",
+        "",
+        "## Conversion",
+        "",
+        f"On {golden_clips} held-out clips, every stage compared with the one before:",
+        "",
+        "| stage | largest logit difference | top-1 agreement % | accuracy % |",
+        "|---|---|---|---|",
+        *(f"| {s.name} | {s.difference:.2e} | {100 * s.agreement:.2f} | {100 * s.accuracy:.2f} |" for s in stages),
+        "",
+        "## Provenance",
+        "",
+        "```json",
+        json.dumps(info.provenance, indent=1, sort_keys=True, default=str),
+        "```",
+        "",
+        "The golden vectors in this file are generated movements, not recordings.",
+    ]
+    return "\n".join(lines) + "\n"

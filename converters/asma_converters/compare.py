@@ -1,0 +1,148 @@
+"""Each stage of a conversion against the one before, on the golden clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from asma_converters.errors import ConversionError, GateError
+from asma_edge.fusion import fuse
+from asma_edge.skeleton import FloatArray
+
+IntArray = npt.NDArray[np.int64]
+Logits = Mapping[str, FloatArray]  # {stream: (n, K)}
+
+_BATCH = 64
+# Stages before quantisation only reorder the same arithmetic.
+_EXACT = 1e-3  # largest logit difference, relative to the largest logit (at least 1)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One form of the model, judged on the golden clips.
+
+    Attributes:
+        name: ``torch``, ``deploy``, ``onnx``, ``float32`` or ``int8``.
+        difference: largest |logit difference| from the stage before, over all streams; 0 for the first stage.
+        agreement: share of clips whose fused top-1 class is that of the stage before; 1 for the first stage.
+        accuracy: share of clips whose fused top-1 class is the label.
+        size: bytes of the file of this stage, where it has one.
+    """
+
+    name: str
+    difference: float
+    agreement: float
+    accuracy: float
+    size: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def torch_logits(models: Mapping[str, nn.Module], clips: Logits) -> dict[str, FloatArray]:
+    """{stream: (n, K)} of PyTorch modules that map (n, T, V, 3) to (n, K)."""
+    result: dict[str, FloatArray] = {}
+    with torch.inference_mode():
+        for stream, model in models.items():
+            values = torch.from_numpy(clips[stream])
+            parts = [model.eval()(values[i : i + _BATCH]) for i in range(0, len(values), _BATCH)]
+            result[stream] = torch.cat(parts).numpy()
+    return result
+
+
+class Comparison:
+    """Collects stages; each is compared with the one added before it.
+
+    Args:
+        labels: (n,) of the golden clips.
+        fusion, temperature: of the student.
+    """
+
+    def __init__(self, labels: IntArray, fusion: Sequence[float], temperature: float) -> None:
+        self._labels, self._fusion, self._temperature = labels, fusion, temperature
+        self._logits: list[Logits] = []
+        self.stages: list[Stage] = []
+
+    def add(self, name: str, logits: Logits, *, size: int | None = None, exact: bool = True) -> Stage:
+        """Judge a stage.
+
+        Args:
+            name: of the stage.
+            logits: {stream: (n, K)} on the golden clips.
+            size: bytes of its file.
+            exact: it must reproduce the stage before up to rounding.
+
+        Raises:
+            ConversionError: the numbers are not finite, or an exact stage differs from the one before.
+        """
+        broken = [stream for stream, values in logits.items() if not np.isfinite(values).all()]
+        if broken:
+            raise ConversionError(
+                f"stage '{name}' gives logits that are not finite",
+                expected="finite numbers on the golden clips",
+                got=f"stream {broken[0]}",
+                hint="check the student's weights and its golden clips",
+            )
+        difference = 0.0
+        if self._logits:
+            before = self._logits[-1]
+            difference = max(float(np.abs(values - before[stream]).max()) for stream, values in logits.items())
+            limit = _EXACT * max(1.0, *(float(np.abs(values).max()) for values in before.values()))
+            if exact and difference > limit:
+                raise ConversionError(
+                    f"stage '{name}' does not reproduce stage '{self.stages[-1].name}'",
+                    expected=f"logits within {limit:.1e}",
+                    got=f"a difference of {difference:.1e}",
+                    hint="this is a converter bug: please report it with the student file",
+                )
+        self._logits.append(logits)
+        stage = Stage(
+            name=name,
+            difference=difference,
+            agreement=self.agreement(-1, max(len(self._logits) - 2, 0)),
+            accuracy=float((self._top(-1) == self._labels).mean()),
+            size=size,
+        )
+        self.stages.append(stage)
+        return stage
+
+    def agreement(self, a: int, b: int) -> float:
+        """Share of clips with the same fused top-1 class in the stages of two positions."""
+        return float((self._top(a) == self._top(b)).mean())
+
+    def _top(self, position: int) -> IntArray:
+        stacked = np.stack(list(self._logits[position].values()), axis=1)
+        top: IntArray = fuse(stacked, self._fusion, self._temperature).argmax(axis=1)
+        return top
+
+    def gate(self, max_drop: float, min_agreement: float) -> None:
+        """Judge the last stage against the first.
+
+        Args:
+            max_drop: largest loss of accuracy, in points.
+            min_agreement: smallest share of clips with the same top-1 class.
+
+        Raises:
+            GateError: one of them is exceeded.
+        """
+        first, last = self.stages[0], self.stages[-1]
+        drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(-1, 0)
+        failed = []
+        if drop > max_drop + 1e-9:
+            failed.append(f"accuracy {100 * last.accuracy:.2f} %, {drop:.2f} points below {100 * first.accuracy:.2f} %")
+        if agreement < min_agreement - 1e-9:
+            failed.append(f"agreement {100 * agreement:.2f} %")
+        if failed:
+            raise GateError(
+                f"the {last.name} model is too far from the student; nothing was written",
+                expected=f"at most {max_drop:g} points of accuracy lost, at least {100 * min_agreement:g} % agreement",
+                got="; ".join(failed) + f" on {len(self._labels)} golden clips",
+                hint="give the student more calibration clips, use --precision float32, or relax the gates",
+            )

@@ -1,0 +1,271 @@
+"""student.pt to a bundle: fold, build, quantise, compare at every arrow, pass the gates, write."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asma_converters.build import clip_graph, stream_graph
+from asma_converters.calibrate import calibrate
+from asma_converters.card import model_card
+from asma_converters.compare import Comparison, torch_logits
+from asma_converters.deploy import DeployModel, DeployStudent
+from asma_converters.errors import ConversionError
+from asma_converters.export_onnx import export_onnx, onnx_logits
+from asma_converters.fold import FoldedStudent, fold
+from asma_converters.golden import golden_arrays
+from asma_converters.interpreter import SignatureModel, delegated_nodes
+from asma_converters.ir import Graph
+from asma_converters.quantize import Scale, borrow, quantisation_of
+from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, versions
+from asma_converters.tflite_writer import write_model
+from asma_edge.bundle import Bundle, BundleInfo, write_bundle
+from asma_edge.files import atomic_file
+from asma_edge.verify import verify
+from asma_trainer.models.stgcn import count_macs, count_parameters
+from asma_trainer.student_file import StudentFile
+
+MAX_DROP = 0.5
+MIN_AGREEMENT = 0.985
+
+Progress = Callable[[str], None]
+
+
+def convert(
+    student: StudentFile,
+    output: Path,
+    *,
+    precision: Precision = "int8",
+    mode: Mode | None = None,
+    max_drop: float = MAX_DROP,
+    min_agreement: float = MIN_AGREEMENT,
+    onnx: Path | None = None,
+    progress: Progress | None = None,
+) -> ConversionReport:
+    """Convert a student and write its bundle.
+
+    Args:
+        student: from `StudentFile.load`.
+        output: of the bundle, by convention NAME.tflite; NAME becomes the bundle's name.
+        precision: of the model.
+        mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
+        max_drop: largest loss of accuracy on the golden clips, in points.
+        min_agreement: smallest share of golden clips whose top-1 class stays.
+        onnx: also write the folded float32 model here.
+        progress: called with a line before each step.
+
+    Raises:
+        GateError: the converted model is worse than the gates allow; no file was written.
+        ConversionError: the options do not fit the student, or a stage does not reproduce the one before.
+        BundleError: the student's description cannot be written as a bundle.
+    """
+    output, say = Path(output), progress or (lambda text: None)
+    mode = _choose_mode(student, precision, mode, max_drop, min_agreement)
+
+    say("fold BatchNorms")
+    folded = {stream: fold(model) for stream, model in student.models.items()}
+    _check_fit(student, folded)
+    golden_clips = student.inputs(student.golden)
+    comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
+    comparison.add("torch", torch_logits(student.models, golden_clips))
+    deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
+    comparison.add("deploy", torch_logits(deploy, golden_clips))
+
+    with _onnx_file(onnx) as onnx_path:
+        if onnx_path is not None:
+            say("export ONNX")
+            export_onnx(DeployModel(folded), onnx_path, student.window, student.layout.num_joints)
+            comparison.add("onnx", onnx_logits(onnx_path, golden_clips), size=onnx_path.stat().st_size)
+
+        say("write the float32 model")
+        graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window)}
+        if mode == "stream":
+            graphs["stream"] = stream_graph(folded, student.window)
+        model = write_model(graphs, None)
+        comparison.add("float32", SignatureModel(model, "clip").logits(golden_clips), size=len(model))
+        scales: dict[str, dict[Any, Scale]] | None = None
+        if precision == "int8":
+            say(f"calibrate on {len(student.calibration)} clips")
+            scales = _quantise(student, folded, graphs)
+            model = write_model(graphs, scales)
+            logits = SignatureModel(model, "clip").logits(golden_clips)
+            comparison.add("int8", logits, size=len(model), exact=False)
+        warnings = _check_delegation(graphs, scales)
+        comparison.gate(max_drop, min_agreement)
+
+        say("verify and write the bundle")
+        info = _describe(student, output, precision, mode)
+        values: dict[str, Any] = {
+            "output": output,
+            "precision": precision,
+            "mode": mode,
+            "stages": tuple(comparison.stages),
+            "agreement": comparison.agreement(-1, 0),
+            "max_drop": float(max_drop),
+            "min_agreement": float(min_agreement),
+            "parameters": info.parameters,
+            "macs": info.macs,
+            "model_bytes": len(model),
+            "calibration_clips": len(student.calibration),
+            "golden_clips": len(student.golden),
+            "warnings": warnings,
+            "onnx": onnx,
+        }
+        # The bundle's own copy has no local paths, nor the size of the file it is part of.
+        report = ConversionReport(**values, file_bytes=0).to_dict()
+        report = {key: value for key, value in report.items() if key not in ("output", "onnx", "file_bytes")}
+        report |= {"format": REPORT_VERSION, "versions": versions()}
+        card = model_card(info, comparison.stages, len(student.golden))
+        golden = golden_arrays(student, SignatureModel(model, "clip"))
+        _check_bundle(Bundle(output, info, model, report, golden, card, 0))
+        write_bundle(output, model, info, golden=golden, report=report, card=card)
+    return ConversionReport(**values, file_bytes=output.stat().st_size)
+
+
+def _choose_mode(
+    student: StudentFile, precision: Precision, mode: Mode | None, max_drop: float, min_agreement: float
+) -> Mode:
+    """The mode, after checking the options."""
+    problem = (
+        f"precision '{precision}'" if precision not in ("int8", "float32")
+        else f"mode '{mode}'" if mode not in (None, "clip", "stream")
+        else f"max_drop {max_drop}" if not (math.isfinite(max_drop) and max_drop >= 0)
+        else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
+        else ""
+    )  # fmt: skip
+    if problem:
+        raise ConversionError(
+            "unusable conversion settings",
+            expected="precision int8 or float32, mode clip or stream, max_drop >= 0, min_agreement from 0 to 1",
+            got=problem,
+            hint="see asma-convert --help",
+        )
+    streams = student.kind == "device" and student.sampling == "window"
+    if mode == "stream" and not streams:
+        raise ConversionError(
+            "this student cannot be streamed",
+            expected="a `device` student (valid convolutions) trained with sampling `window`",
+            got=f"a `{student.kind}` student with sampling `{student.sampling}`",
+            hint="convert it with --mode clip, or distil a `device` student",
+        )
+    return mode or ("stream" if streams else "clip")
+
+
+def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
+    """Labels and joints are those of the networks, and the clips are usable."""
+    for stream, part in folded.items():
+        found = (part.joints, len(part.head))
+        if found != (student.layout.num_joints, len(student.labels)):
+            raise ConversionError(
+                f"the {stream} network does not fit its student file",
+                expected=f"{student.layout.num_joints} joints and {len(student.labels)} classes",
+                got=f"{found[0]} joints and {found[1]} classes",
+                hint="distil the student again",
+            )
+    if not (np.isfinite(student.calibration).all() and np.isfinite(student.golden).all()):
+        raise ConversionError(
+            "the student's calibration or golden clips are not finite",
+            expected="preprocessed frames without NaN",
+            got="NaN or infinity",
+            hint="put `fill` first in [preprocess] and distil again",
+        )
+
+
+@contextlib.contextmanager
+def _onnx_file(path: Path | None) -> Iterator[Path | None]:
+    """A temporary path that becomes ``path`` once everything else has succeeded; None without ``path``."""
+    if path is None:
+        yield None
+        return
+    # The exporter may leave files beside its output, so it works in a folder of its own.
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / "model.onnx"
+        yield exported
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(exported.read_bytes())
+
+
+def _quantise(
+    student: StudentFile, folded: dict[str, FoldedStudent], graphs: dict[str, Graph]
+) -> dict[str, dict[Any, Scale]]:
+    """{signature: parameters}: ranges from the calibration clips, frame by frame, taken over by every graph."""
+    reference = clip_graph(folded, student.window, grouped=False)
+    ranges = calibrate(reference, student.inputs(student.calibration))
+    known = quantisation_of(reference, ranges)
+    return {signature: borrow(graph, reference, known) for signature, graph in graphs.items()}
+
+
+def _check_delegation(graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None) -> tuple[str, ...]:
+    """Warnings; raises if the runtime's fast kernels would not take a graph as a whole."""
+    warnings = []
+    for signature, graph in graphs.items():
+        # The runtime lists operators of a file's first graph only, so each graph is written alone.
+        model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
+        nodes = delegated_nodes(model)
+        if nodes is None:
+            warnings.append(f"graph '{signature}': this runtime does not tell whether XNNPACK runs it")
+        elif nodes != 1:
+            raise ConversionError(
+                f"XNNPACK does not take the graph '{signature}' as a whole",
+                expected="one delegate node from inputs to outputs",
+                got=f"{nodes} parts",
+                hint="this is a converter bug, or the runtime is too old: use ai-edge-litert 2.1 or newer",
+            )
+    return tuple(warnings)
+
+
+def _describe(student: StudentFile, output: Path, precision: Precision, mode: Mode) -> BundleInfo:
+    config = next(iter(student.models.values())).backbone.config
+    return BundleInfo(
+        name=output.stem,
+        mode=mode,
+        sampling=student.sampling,
+        precision=precision,
+        streams=student.streams,
+        fusion=tuple(float(weight) for weight in student.fusion),
+        layout=student.layout,
+        fps=float(student.fps),
+        window=student.window,
+        preprocess=student.preprocess,
+        labels=student.labels,
+        idle_label=student.idle_label,
+        temperature=float(student.temperature),
+        parameters=count_parameters(list(student.models.values())),
+        macs=count_macs(
+            student.layout, config, student.window, classes=len(student.labels), streams=len(student.models)
+        ),
+        provenance={**student.provenance, "student": student.kind},
+    )
+
+
+def _check_bundle(bundle: Bundle) -> None:
+    """The device runtime reproduces the golden vectors, frame by frame too."""
+    failed = [check for check in verify(bundle) if not check.passed]
+    if failed:
+        raise ConversionError(
+            f"the device runtime does not reproduce the golden vectors: {failed[0].name}",
+            expected=f"a difference of at most {failed[0].tolerance:g}",
+            got=f"{failed[0].difference:g}",
+            hint="this is a converter bug: please report it with the student file",
+        )
+
+
+def convert_file(path: Path, output: Path | None = None, **options: Any) -> ConversionReport:
+    """`convert` a student file; the default output is its name with .tflite.
+
+    Raises:
+        CheckpointError: the file is missing or is not a student.
+        ConversionError: the output would replace the student.
+    """
+    output = path.with_suffix(".tflite") if output is None else output
+    if output.resolve() == path.resolve():
+        raise ConversionError(
+            "the output is the student itself", expected="another file", got=str(output), hint="choose it with -o"
+        )
+    return convert(StudentFile.load(path), output, **options)
