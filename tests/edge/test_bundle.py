@@ -1,0 +1,263 @@
+"""The bundle file: what is written is read back, and nothing else is accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asma_edge.bundle import BundleInfo, read_bundle, write_bundle
+from asma_edge.errors import BundleError
+from asma_edge.preprocess import PreprocessSpec
+from asma_edge.skeleton import get_layout
+
+MODEL = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 4  # what matters here is that it looks like a model
+LAYOUT = get_layout("body13")
+INFO = BundleInfo(
+    name="tiny",
+    mode="clip",
+    sampling="window",
+    precision="int8",
+    streams=("joint", "motion"),
+    fusion=(0.6, 0.4),
+    layout=LAYOUT,
+    fps=30.0,
+    window=4,
+    preprocess=PreprocessSpec(),
+    labels=("idle", "wave"),
+    idle_label="idle",
+    provenance={"data": "generated", "licence": "none needed"},
+)
+
+
+def golden() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    shapes = {"poses": (2, 14, 13, 3), "frames": (2, 14, 13, 3), "logits": (2, 2, 2), "scores": (2, 2)}
+    shapes |= {"input.joint": (2, 4, 13, 3), "input.motion": (2, 4, 13, 3)}
+    return {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.tflite"
+    write_bundle(path, MODEL, INFO, golden=golden(), report={"stages": [1, 2.5]}, card="# Tiny\n")
+    return path
+
+
+def parts(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def forge(path: Path, members: list[tuple[str, bytes]], model: bytes = MODEL) -> Path:
+    """A bundle of any members with a correct digest: what an attacker can make."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = b"0" * 64
+        for name, content in members:
+            archive.writestr(name, content)
+    body = model + buffer.getvalue()[:-64]
+    path.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+    return path
+
+
+def changed(path: Path, name: str, content: bytes) -> Path:
+    return forge(path, list({**parts(path), name: content}.items()))
+
+
+def test_what_is_written_is_read_back(path: Path) -> None:
+    bundle = read_bundle(path)
+    assert bundle.info == INFO
+    assert bundle.model == MODEL
+    assert bundle.report == {"stages": [1, 2.5]}
+    assert bundle.card == "# Tiny\n"
+    assert bundle.size == path.stat().st_size
+    assert bundle.golden.keys() == golden().keys()
+    for name, values in golden().items():
+        np.testing.assert_array_equal(bundle.golden[name], values)
+
+
+def test_the_same_bundle_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.tflite"
+    write_bundle(again, MODEL, INFO, golden=golden(), report={"stages": [1, 2.5]}, card="# Tiny\n")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_any_zip_tool_opens_it_and_numpy_reads_its_golden_vectors(path: Path) -> None:
+    assert list(parts(path)) == ["asma.json", "report.json", "golden.npz", "card.md"]
+    with np.load(io.BytesIO(parts(path)["golden.npz"]), allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["scores"], golden()["scores"])
+
+
+def test_truncated_and_altered_files_are_refused(path: Path) -> None:
+    data = path.read_bytes()
+    random = np.random.default_rng(1)
+    places = {*random.integers(0, len(data), 150).tolist(), *range(len(data) - 90, len(data)), *range(8)}
+    for place in places:
+        path.write_bytes(data[:place])
+        with pytest.raises(BundleError):
+            read_bundle(path)
+        path.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
+        with pytest.raises(BundleError):
+            read_bundle(path)
+    path.write_bytes(data + b"\0")
+    with pytest.raises(BundleError):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3", MODEL, b"PK\5\6" + bytes(18), b"\0" * 10_000])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.tflite"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="not a usable bundle"):
+        read_bundle(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.tflite", tmp_path):
+        with pytest.raises(BundleError, match="cannot read"):
+            read_bundle(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_duplicate_unknown_missing_and_path_like_members_are_refused(path: Path) -> None:
+    members = list(parts(path).items())
+    for wrong in (
+        [*members[:3], members[0]],
+        [*members[:3], ("../card.md", b"x")],
+        [*members[:3], ("/etc/passwd", b"x")],
+        [*members, ("extra.bin", b"x")],
+        members[:3],
+        [],
+    ):
+        with pytest.raises(BundleError):
+            read_bundle(forge(path, wrong))
+
+
+def test_a_member_that_unpacks_to_too_much_is_refused(path: Path) -> None:
+    with pytest.raises(BundleError, match="too large"):
+        read_bundle(changed(path, "card.md", b"a" * (2 * 1024 * 1024)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("format", 2),
+        ("format", "1"),
+        ("model_sha256", "0" * 64),
+        ("model_bytes", 1),
+        ("mode", "other"),
+        ("mode", ["clip"]),
+        ("precision", None),
+        ("sampling", 1),
+        ("streams", ["joint", "joint"]),
+        ("streams", "joint"),
+        ("streams", ["joint"]),
+        ("fusion", [0.6, 0.6]),
+        ("fusion", [True, False]),
+        ("fusion", [1.6, -0.6]),
+        ("fps", 0),
+        ("fps", "30"),
+        ("window", 4.5),
+        ("window", -4),
+        ("window", 5),
+        ("labels", ["idle", "idle"]),
+        ("labels", []),
+        ("labels", ["idle", 3]),
+        ("idle_label", "sleep"),
+        ("idle_label", []),
+        ("temperature", 0),
+        ("layout", "nonsense"),
+        ("layout", {"name": "x"}),
+        ("layout", "coco17"),
+        ("preprocess", {"steps": ["fly"], "units": "metres", "version": 1}),
+        ("preprocess", {"steps": ["fill"], "units": "metres", "version": 99}),
+        ("preprocess", 7),
+        ("decision", {"enter": 2}),
+        ("parameters", -1),
+        ("macs", 1.5),
+        ("provenance", []),
+        ("name", "../x"),
+        ("unknown", 1),
+    ],
+)
+def test_wrong_values_in_asma_json_are_refused(path: Path, name: str, value: object) -> None:
+    values = {**json.loads(parts(path)["asma.json"]), name: value}
+    with pytest.raises(BundleError):
+        read_bundle(changed(path, "asma.json", json.dumps(values).encode()))
+
+
+@pytest.mark.parametrize("name", list(INFO.to_dict()))
+def test_no_value_may_be_missing(path: Path, name: str) -> None:
+    values = json.loads(parts(path)["asma.json"])
+    del values[name]
+    with pytest.raises(BundleError, match="not a usable bundle"):
+        read_bundle(changed(path, "asma.json", json.dumps(values).encode()))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000, b"1" * 10_000])
+@pytest.mark.parametrize("name", ["asma.json", "report.json"])
+def test_malformed_json_is_refused(path: Path, name: str, content: bytes) -> None:
+    with pytest.raises(BundleError):
+        read_bundle(changed(path, name, content))
+
+
+def npz(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name + ".npy", content)
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def test_hostile_arrays_are_refused(path: Path) -> None:
+    good = {name.replace(".", "_"): npy(values) for name, values in golden().items()}
+    huge = npy(np.zeros((2, 2), np.float32)).replace(b"(2, 2)", b"(9999999, 9999999)")
+    for scores in (
+        npy(np.array([{}], dtype=object)),
+        npy(np.zeros((2, 2))),
+        huge,
+        b"\x93NUMPY",
+        b"",
+        npy(golden()["poses"]),
+    ):
+        with pytest.raises(BundleError):
+            read_bundle(changed(path, "golden.npz", npz(**{**good, "scores": scores})))
+    for content in (b"", b"PK", npz(), npz(**{f"a{i}": b"" for i in range(100)}), npz(scores=b"\0" * (65 << 20))):
+        with pytest.raises(BundleError):
+            read_bundle(changed(path, "golden.npz", content))
+
+
+def test_a_bundle_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.tflite"
+    wrong_golden = {**golden(), "scores": np.zeros((2, 9), np.float32)}
+    for model, arrays, report in (
+        (b"not a model", golden(), {}),
+        (MODEL, wrong_golden, {}),
+        (MODEL, {}, {}),
+        (MODEL, golden(), {"accuracy": float("nan")}),
+        (MODEL, golden(), {"path": path}),
+    ):
+        with pytest.raises(BundleError):
+            write_bundle(path, model, INFO, golden=arrays, report=report, card="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plain_interpreter_opens_a_real_bundle(make_bundle: Callable[..., Path]) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    signatures = Interpreter(model_path=str(make_bundle()), num_threads=1).get_signature_list()
+    assert set(signatures) == {"clip", "stream"}
+    assert set(signatures["clip"]["inputs"]) == {"joint", "bone", "motion"}
