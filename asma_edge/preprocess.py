@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from asma_edge.errors import AsmaError, PoseError
 from asma_edge.skeleton import FloatArray, Layout
 
 Units = Literal["metres", "pixels"]
+Array = TypeVar("Array")
 STEPS = ("fill", "centre", "scale", "view")
 STREAMS = ("joint", "bone", "motion")
 VERSION = 1
@@ -199,13 +200,14 @@ def _origin_of(
 
 
 def to_streams(
-    poses: FloatArray, previous: FloatArray | None, layout: Layout, streams: Sequence[str], units: Units
-) -> dict[str, FloatArray]:
-    """Model inputs per stream from preprocessed frames.
+    poses: Array, previous: Array | None, layout: Layout, streams: Sequence[str], units: Units
+) -> dict[str, Array]:
+    """Model inputs per stream from preprocessed frames; for NumPy arrays and, as it only slices and subtracts,
+    for the trainer's tensors alike.
 
     joint: the frames; bone: child - parent; motion: this frame minus the one before (causal, so a stream has
     it at once; the paper's x[t+1] - x[t] is the same numbers one frame earlier), 0 for the first frame.
-    In pixels a bone's score is the smaller of its joints' scores, and motion keeps the score.
+    In pixels a bone's score is the mean of its joints' scores, and motion keeps the score.
 
     Args:
         poses: (..., T, V, 3) preprocessed.
@@ -215,22 +217,27 @@ def to_streams(
         units: of the poses.
 
     Returns:
-        {name: (..., T, V, 3) float32}.
+        {name: (..., T, V, 3)}.
+
+    Raises:
+        AsmaError: a stream is unknown.
     """
-    result: dict[str, FloatArray] = {}
+    frames: Any = poses
+    result: dict[str, Array] = {}
     for stream in streams:
         if stream == "joint":
-            values = poses
+            values = frames
         elif stream == "bone":
-            parent = poses[..., layout.parents, :]
-            values = poses - parent
+            parent = frames[..., layout.parents.tolist(), :]
+            values = frames - parent
             if units == "pixels":
-                values[..., 2] = np.minimum(poses[..., 2], parent[..., 2])
+                values[..., 2] = (frames[..., 2] + parent[..., 2]) / 2
         elif stream == "motion":
-            first = poses[..., :1, :, :] if previous is None else previous[..., None, :, :]
-            values = np.diff(poses, axis=-3, prepend=first)
+            before: Any = frames[..., 0, :, :] if previous is None else previous
+            values = frames - before[..., None, :, :]
+            values[..., 1:, :, :] = frames[..., 1:, :, :] - frames[..., :-1, :, :]
             if units == "pixels":
-                values[..., 2] = poses[..., 2]
+                values[..., 2] = frames[..., 2]
         else:
             raise AsmaError(
                 f"unknown stream '{stream}'",
@@ -238,5 +245,5 @@ def to_streams(
                 got=repr(stream),
                 hint="correct streams in the recipe",
             )
-        result[stream] = np.ascontiguousarray(values, dtype=np.float32)
+        result[stream] = values
     return result

@@ -38,6 +38,7 @@ _LAYOUT = get_layout("ntu25")
 _CAMERA_YAW = (0.0, -32.0, 32.0)  # degrees: people face the first camera and turn away from the others
 _IDLE_FACTOR = 2  # idle has more faces than any action
 _SEATED_IDLE = 0.25  # share of idle clips
+_TEMPO = (0.65, 1.4)  # faster than this nobody can throw
 _SHORTEST = 1.8  # seconds; a shorter performance is padded with rest
 _ENDS = [_LAYOUT.joints.index(f"{side}_{n}") for side in ("left", "right") for n in ("hand_tip", "thumb", "foot")]
 # Streams of random numbers: (seed, stream, ...) never meet.
@@ -151,7 +152,7 @@ def perform(person: Person, action: Action, rng: np.random.Generator) -> tuple[A
     traits = person.traits[[a.name for a in ACTIONS].index(action.name)]
     keys = action.keys(np.clip(traits + rng.normal(0.0, 0.13, TRAITS), 0.0, 1.0), rng)
     hand = person.left_handed if rng.random() < 0.9 else not person.left_handed
-    tempo = person.speed * np.exp(rng.normal(0.0, 0.1))
+    tempo = np.clip(person.speed * np.exp(rng.normal(0.0, 0.1)), *_TEMPO)
     effort = person.amplitude * (1.0 - 0.45 * rng.beta(1.0, 4.0))  # now and then half-hearted
     seconds = [0.0, *(seconds / tempo * np.exp(rng.normal(0.0, 0.1)) for seconds, _ in keys)]
     keys = [(0.0, SEATED if action.start == "seated" else {}), *keys]

@@ -1,8 +1,8 @@
 """A jointed body: from angles over time to the 25 joint positions of layout ntu25.
 
 The body's own axes: x to its left, y up, z ahead. A posture is a row of `CHANNELS`: degrees, and ``lift`` in metres.
-Arms and legs hang down at zero. Their direction is an elevation from hanging (90 = horizontal) and an azimuth
-(0 = ahead, 90 = out to the limb's own side, negative = across the body), so both sides use the same numbers;
+Arms and legs hang down at zero. Their direction is an elevation from hanging (90 = horizontal, negative = behind) and
+an azimuth (0 = ahead, 90 = out to the limb's own side, negative = across the body), so both sides use the same numbers;
 a positive twist turns the limb outwards about its own axis. Legs are measured from the vertical, not from the pelvis,
 so that a trunk that leans (``pitch``) leaves them standing; ``leg_out`` spreads them.
 """

@@ -115,8 +115,8 @@ def _kick(t: Array, rng: np.random.Generator) -> list[Key]:
     }  # fmt: skip
     keys: list[Key] = []
     for _ in range(int(rng.integers(1, 3))):
-        keys += [(_mix(t[5], 0.45, 0.28), chamber), (_mix(t[5], 0.22, 0.13), hit)]
-        keys += [(_mix(t[5], 0.3, 0.2), chamber), (_mix(t[5], 0.5, 0.35), {})]
+        keys += [(_mix(t[5], 0.45, 0.28), chamber), (_mix(t[5], 0.28, 0.2), hit)]
+        keys += [(_mix(t[5], 0.32, 0.24), chamber), (_mix(t[5], 0.5, 0.35), {})]
     return keys
 
 
@@ -149,15 +149,15 @@ def _stand_up(t: Array, rng: np.random.Generator) -> list[Key]:
 
 
 def _jump(t: Array, rng: np.random.Generator) -> list[Key]:
-    crouch = _both(leg=_mix(t[0], 30, 65), knee=_mix(t[0], 45, 90), arm=_mix(t[1], 15, 45), arm_az=150.0)
+    crouch = _both(leg=_mix(t[0], 30, 65), knee=_mix(t[0], 45, 90), arm=_mix(t[1], -15, -45), arm_az=0.0)
     crouch |= {"pitch": _mix(t[0], 12, 30)}
     flight = _both(arm=_mix(t[2], 15, 150), arm_az=_mix(t[3], 10, 70), ankle=-25.0) | {"lift": _mix(t[4], 0.08, 0.36)}
-    leave = _both(arm=_mix(t[2], 10, 90), arm_az=_mix(t[3], 10, 70), ankle=-15.0)
+    leave = _both(arm=_mix(t[2], 10, 115), arm_az=_mix(t[3], 10, 70), ankle=-15.0)
     landing = _both(leg=_mix(t[0], 20, 50), knee=_mix(t[0], 35, 75), arm=_mix(t[1], 15, 40)) | {"pitch": 14.0}
     air = float(np.sqrt(2 * flight["lift"] / 9.81))  # rise and fall take the same time
     keys: list[Key] = []
     for _ in range(int(rng.integers(1, 4))):
-        keys += [(_mix(t[5], 0.5, 0.32), crouch), (0.18, leave), (air, flight), (air, landing)]
+        keys += [(_mix(t[5], 0.5, 0.32), crouch), (0.24, leave), (air, flight), (air, landing)]
     return [*keys, (0.4, {})]
 
 
@@ -178,14 +178,14 @@ def _throw(t: Array, rng: np.random.Generator) -> list[Key]:
         back |= {"right_elbow": _mix(t[3], 60, 110)}
         release = {"right_arm": _mix(t[1], 78, 125), "right_arm_az": _mix(t[2], 0, 30), "right_elbow": 22.0}
     else:  # underhand
-        back = {"right_arm": _mix(t[1], 30, 55), "right_arm_az": 165.0, "right_elbow": 12.0}
+        back = {"right_arm": _mix(t[1], -30, -55), "right_arm_az": 0.0, "right_elbow": 12.0}
         release = {"right_arm": _mix(t[1], 65, 100), "right_arm_az": 0.0, "right_elbow": 18.0}
     turn = _mix(t[4], 12, 34)
     back |= {"twist": -turn, "left_arm": _mix(t[3], 10, 65), "left_arm_az": 20.0}
     release |= {"twist": turn * 0.8, "bend": _mix(t[4], 4, 16), "right_leg": -6.0}
     follow = {"right_arm": _mix(t[2], 25, 50), "right_arm_az": -25.0, "right_elbow": 25.0, "twist": turn, "bend": 14.0}
     hold = rng.uniform(0.02, 0.2)
-    return [(_mix(t[5], 0.6, 0.38), back), (hold, back), (_mix(t[5], 0.24, 0.15), release), (0.25, follow), (0.5, {})]
+    return [(_mix(t[5], 0.6, 0.38), back), (hold, back), (_mix(t[5], 0.34, 0.24), release), (0.3, follow), (0.5, {})]
 
 
 def _walk(t: Array, rng: np.random.Generator) -> list[Key]:
@@ -197,7 +197,7 @@ def _walk(t: Array, rng: np.random.Generator) -> list[Key]:
         keys.append((_mix(t[1], 0.56, 0.36), {
             f"{step}_leg": lift, f"{step}_knee": lift * _mix(t[2], 1.05, 1.6), "pitch": _mix(t[3], 0, 5),
             f"{swing}_arm": _mix(t[4], 10, 48), f"{swing}_arm_az": 0.0, f"{swing}_elbow": _mix(t[5], 12, 80),
-            f"{step}_arm": _mix(t[4], 4, 24), f"{step}_arm_az": 165.0, f"{step}_elbow": _mix(t[5], 8, 70),
+            f"{step}_arm": _mix(t[4], -4, -24), f"{step}_arm_az": 0.0, f"{step}_elbow": _mix(t[5], 8, 70),
             "twist": _mix(t[3], 2, 9) * (1 if step == "left" else -1),
         }))  # fmt: skip
     return [*keys, (0.4, {})]

@@ -64,13 +64,6 @@ class Alignment(nn.Module):
         fused: Tensor = (a + b).mean(dim=1)
         return fused
 
-    def forward(self, hdlm_PTVD: Tensor, ldhm_PTVD: Tensor, owner_P: Tensor, clips: int) -> Tensor:
-        """(N, K) logits."""
-        logits: Tensor = self.classifier(
-            self.fuse(self.to_tokens(hdlm_PTVD, owner_P, clips), self.to_tokens(ldhm_PTVD, owner_P, clips))
-        )
-        return logits
-
 
 class Teacher(nn.Module):
     """Both encoders and their alignment: (P, T, V, C) bodies to (N, K) logits."""
@@ -80,6 +73,13 @@ class Teacher(nn.Module):
         self.encoders = EncoderPair(layout, config)
         self.alignment = Alignment(config.channels[-1], classes, tokens)
 
+    def features(self, x_PTVC: Tensor, owner_P: Tensor, clips: int) -> Tensor:
+        """(N, D) aligned features."""
+        hdlm, ldhm = (
+            self.alignment.to_tokens(self.encoders[name](x_PTVC), owner_P, clips) for name in ("hdlm", "ldhm")
+        )
+        return self.alignment.fuse(hdlm, ldhm)
+
     def forward(self, x_PTVC: Tensor, owner_P: Tensor, clips: int) -> Tensor:
-        logits: Tensor = self.alignment(self.encoders["hdlm"](x_PTVC), self.encoders["ldhm"](x_PTVC), owner_P, clips)
+        logits: Tensor = self.alignment.classifier(self.features(x_PTVC, owner_P, clips))
         return logits

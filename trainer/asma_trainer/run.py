@@ -1,0 +1,295 @@
+"""A run: the stages of a recipe in one folder, each resumable, ending in student.pt.
+
+::
+
+    RUN/<stage>/<stream>/{last.pt, metrics.jsonl}    pretrain, finetune, align, distill, baseline
+    RUN/<stage>/config.toml                          the full settings the stage ran with
+    RUN/evaluate/results.json                        accuracies of every stage
+    RUN/student.pt                                   what the converter takes
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asma_edge.files import atomic_file
+from asma_trainer.align import AlignStage
+from asma_trainer.dataset import PreparedDataset
+from asma_trainer.distill import DistillStage
+from asma_trainer.engine import Compute, fit, load_checkpoint, seed_of
+from asma_trainer.errors import CheckpointError, DataError
+from asma_trainer.evaluate import Accuracy, Evaluator, confusion_matrix, fuse
+from asma_trainer.finetune import BaselineStage, FinetuneStage, build_student
+from asma_trainer.models.student import Student
+from asma_trainer.models.teacher import EncoderPair, Teacher
+from asma_trainer.pretrain import PretrainStage, encoder_config
+from asma_trainer.recipe import Recipe, Schedule, Stage
+from asma_trainer.sampling import TrainingBatches, one_window_per_clip, preprocess_spec
+from asma_trainer.student_file import StudentFile
+
+State = dict[str, Tensor]
+
+# Recipe sections whose change makes a stage's checkpoint another one, besides seed, data and the stages before it.
+_SECTIONS: dict[Stage, tuple[str, ...]] = {
+    "pretrain": ("encoder", "mask", "pretrain"),
+    "finetune": ("encoder", "augment", "finetune"),
+    "align": ("encoder", "augment", "align"),
+    "distill": ("student", "augment", "distill"),
+    "baseline": ("student", "augment", "distill", "finetune"),
+}
+_STUDENT_CONTENT = ("calibration", "golden", "idle_label")  # of [student]: goes into student.pt, trains nothing
+
+
+class Run:
+    """Trains and evaluates a recipe on a data set.
+
+    Args:
+        folder: where everything goes; created.
+        dataset: a prepared data set.
+        recipe: full settings.
+        compute: device, precision and processes.
+    """
+
+    def __init__(self, folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> None:
+        self.folder, self.dataset, self.recipe, self.compute = folder, dataset, recipe, compute
+        self.info = dataset.info
+        self.train = dataset.split(recipe.data.train)
+        self._fingerprint = _fingerprint(dataset)
+        preprocess_spec(dataset, recipe.data)
+        self._check_classes()
+        idle = recipe.student.idle_label
+        if idle is not None and idle not in self.info.classes:
+            raise DataError(
+                f"the idle label '{idle}' is not a class of '{dataset.path}'",
+                expected="one of " + ", ".join(self.info.classes),
+                got=idle,
+                hint="correct student.idle_label in the recipe, or remove it",
+            )
+
+    def stage(self, stage: Stage) -> None:
+        """Run one stage for every stream; finished work is not repeated."""
+        if self.compute.main:
+            with atomic_file(self.folder / stage / "config.toml") as temporary:
+                temporary.write_text(self.recipe.to_toml(), encoding="utf-8")
+        if stage == "evaluate":
+            if self.compute.main:
+                self.evaluate()
+            self.compute.wait()
+            return
+        for stream in self.recipe.streams:
+            self._train(stage, stream)
+        if stage == "distill" and self.compute.main:
+            self.student_file().save(self.folder / "student.pt")
+        self.compute.wait()
+
+    def stages(self) -> None:
+        """Run every stage of the recipe, in its order."""
+        for stage in self.recipe.stages:
+            self.stage(stage)
+
+    def _train(self, stage: Stage, stream: str) -> None:
+        seed = seed_of(self.recipe.seed, *f"{stage}/{stream}".encode())
+        torch.manual_seed(seed)  # initial weights depend on the stage alone, not on what ran before
+        module, schedule = self._module(stage, stream)
+        pretraining = stage == "pretrain"
+        batches = TrainingBatches(
+            self.dataset,
+            self.train,
+            self.recipe.data,
+            schedule.batch,
+            seed,
+            (self.recipe.pretrain.augment if pretraining else self.recipe.augment).speed,
+            self.compute.rank,
+            self.compute.world,
+        )
+        fit(
+            self.folder / stage / stream,
+            module,
+            batches,
+            schedule,
+            seed=seed,
+            digest=self.digest(stage, stream),
+            compute=self.compute,
+            title=f"{stage} {stream}",
+        )
+
+    def _module(self, stage: Stage, stream: str) -> tuple[nn.Module, Schedule]:
+        """What a stage trains, with the weights that earlier stages left, and for how long."""
+        info, recipe = self.info, self.recipe
+        if stage == "pretrain":
+            return PretrainStage(info, recipe, stream), recipe.pretrain
+        if stage == "finetune":
+            finetune = FinetuneStage(info, recipe, stream)
+            finetune.encoders.load_state_dict(self._encoders("pretrain", stream))
+            return finetune, recipe.finetune
+        if stage == "align":
+            return AlignStage(info, recipe, stream, self._encoders(self._last_encoder_stage, stream)), recipe.align
+        if stage == "distill":
+            teachers = {name: self._state("align", name, "teacher.") for name in self._teachers_of(stream)}
+            return DistillStage(info, recipe, stream, teachers), recipe.distill
+        return BaselineStage(info, recipe, stream), recipe.distill
+
+    @property
+    def _last_encoder_stage(self) -> Stage:
+        """The stage whose encoders the teacher is built on."""
+        return "finetune" if "finetune" in self.recipe.stages else "pretrain"
+
+    def _teachers_of(self, stream: str) -> tuple[str, ...]:
+        """Streams whose teachers a student learns from."""
+        return self.recipe.streams if self.recipe.distill.teacher == "ensemble" else (stream,)
+
+    def _encoders(self, stage: Stage, stream: str) -> State:
+        """Encoders that a stage left; untrained ones if the recipe has no pretraining."""
+        if stage not in self.recipe.stages:
+            return self.untrained_encoders(stream).state_dict()
+        return self._state(stage, stream, "encoders.")
+
+    def untrained_encoders(self, stream: str) -> EncoderPair:
+        """The encoders that pretraining starts from."""
+        torch.manual_seed(seed_of(self.recipe.seed, *f"pretrain/{stream}".encode()))
+        return EncoderPair(self.info.layout, encoder_config(self.recipe))
+
+    def _state(self, stage: Stage, stream: str, prefix: str) -> State:
+        """Part of a finished stage's weights, without its prefix.
+
+        Raises:
+            CheckpointError: the stage has not run, not to its end, or with other settings.
+        """
+        path = self.folder / stage / stream / "last.pt"
+        values = load_checkpoint(path)
+        steps = getattr(self.recipe, "distill" if stage == "baseline" else stage).steps
+        if values["digest"] != self.digest(stage, stream) or values["step"] < steps:
+            raise CheckpointError(
+                f"'{path}' is not what this recipe needs",
+                expected=f"{stage} of {stream}, {steps} steps with digest {self.digest(stage, stream)}",
+                got=f"{values['step']} steps with digest {values['digest']}",
+                hint=f"run `asma-train {stage}` with this recipe and data to its end first",
+            )
+        return {k.removeprefix(prefix): v for k, v in values["model"].items() if k.startswith(prefix)}
+
+    def digest(self, stage: Stage, stream: str) -> str:
+        """Identifies everything a stage's checkpoint depends on."""
+        recipe = dataclasses.asdict(self.recipe)
+        data = {key: value for key, value in recipe["data"].items() if key != "test"}
+        sections = {name: recipe[name] for name in _SECTIONS[stage]}
+        if "student" in sections:
+            sections["student"] = {k: v for k, v in sections["student"].items() if k not in _STUDENT_CONTENT}
+        before: list[str] = []
+        if stage == "finetune" and "pretrain" in self.recipe.stages:
+            before = [self.digest("pretrain", stream)]
+        elif stage == "align" and self._last_encoder_stage in self.recipe.stages:
+            before = [self.digest(self._last_encoder_stage, stream)]
+        elif stage == "distill":
+            before = [self.digest("align", name) for name in self._teachers_of(stream)]
+        text = json.dumps([stage, stream, self.recipe.seed, self._fingerprint, data, sections, before])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def student(self, stage: Stage, stream: str) -> Student:
+        """The student that ``distill`` or ``baseline`` trained."""
+        torch.manual_seed(0)
+        student = build_student(self.info, self.recipe)
+        student.load_state_dict(self._state(stage, stream, "student."))
+        return student.eval()
+
+    def teacher(self, stream: str) -> Teacher:
+        """The teacher that ``align`` trained."""
+        teacher = Teacher(
+            self.info.layout, encoder_config(self.recipe), len(self.info.classes), self.recipe.align.tokens
+        )
+        teacher.load_state_dict(self._state("align", stream, "teacher."))
+        return teacher.eval()
+
+    def student_file(self, accuracies: Sequence[Accuracy] = ()) -> StudentFile:
+        """Everything that student.pt holds."""
+        recipe, info = self.recipe, self.info
+        calibration, _ = one_window_per_clip(
+            self.dataset, self.train, recipe.data, recipe.student.calibration, recipe.seed
+        )
+        golden, labels = one_window_per_clip(
+            self.dataset, self.dataset.split(recipe.data.test[0]), recipe.data, recipe.student.golden, recipe.seed
+        )
+        return StudentFile(
+            models={stream: self.student("distill", stream) for stream in recipe.streams},
+            kind=recipe.student.kind,
+            layout=info.layout,
+            labels=info.classes,
+            sampling=recipe.data.sampling,
+            fps=recipe.data.fps if recipe.data.sampling == "window" else info.fps,
+            window=recipe.data.frames,
+            fusion=tuple(recipe.stream_weights.values()),
+            preprocess=preprocess_spec(self.dataset, recipe.data),
+            calibration=calibration,
+            golden=golden,
+            golden_labels=labels,
+            idle_label=recipe.student.idle_label,
+            provenance={
+                "recipe": recipe.name,
+                "data": info.source,
+                "licence": info.licence,
+                "training_clips": len(self.train),
+                "accuracy": [dataclasses.asdict(row) for row in accuracies],
+            },
+        )
+
+    def evaluate(self) -> list[Accuracy]:
+        """Score every stage that has run; writes evaluate/results.json and renews student.pt with the figures."""
+        evaluator = Evaluator(self.dataset, self.recipe, self.compute)
+        stages, streams, stride = self.recipe.stages, self.recipe.streams, self.recipe.evaluate.stride
+        rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
+        if "pretrain" in stages:
+            rows += evaluator.probe({stream: self._pretrained(stream) for stream in streams}, "linear")
+        confusion: dict[str, Any] = {}
+        if "align" in stages:
+            rows += evaluator.accuracies(
+                "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams}, stride)
+            )
+        for stage, name in (("baseline", "label-only student"), ("distill", "student")):
+            if stage in stages:
+                students = {stream: self.student(stage, stream) for stream in streams}
+                scores = evaluator.classify(students, stride=1)
+                rows += evaluator.accuracies(name, scores)
+                fused = fuse(scores, self.recipe.stream_weights)
+                confusion = {"labels": self.info.classes, "counts": confusion_matrix(fused, evaluator.label).tolist()}
+        results = {"accuracy": [dataclasses.asdict(row) for row in rows], "confusion": confusion}
+        with atomic_file(self.folder / "evaluate" / "results.json") as temporary:
+            temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        if "distill" in stages:
+            self.student_file(rows).save(self.folder / "student.pt")
+        return rows
+
+    def _pretrained(self, stream: str) -> EncoderPair:
+        pair = self.untrained_encoders(stream)
+        pair.load_state_dict(self._encoders("pretrain", stream))
+        return pair
+
+    def _check_classes(self) -> None:
+        """Refuse a training split that lacks a class which a test split asks for."""
+        trained = set(self.dataset.label[self.train].tolist())
+        for name in self.recipe.data.test:
+            unseen = set(self.dataset.label[self.dataset.split(name)].tolist()) - trained
+            if unseen:
+                raise DataError(
+                    f"split '{name}' has classes without any training clip",
+                    expected=f"every class of '{name}' also in '{self.recipe.data.train}'",
+                    got=", ".join(self.info.classes[label] for label in sorted(unseen)),
+                    hint="choose other splits, or record the missing classes for training",
+                )
+
+
+def _fingerprint(dataset: PreparedDataset) -> str:
+    """Identifies a data set by its description, index and the beginning of its poses."""
+    digest = hashlib.sha256()
+    for name in ("dataset.toml", "index.npz"):
+        digest.update((dataset.path / name).read_bytes())
+    digest.update(np.ascontiguousarray(dataset.poses[:1000]).tobytes())
+    digest.update(str(dataset.poses.shape).encode())
+    return digest.hexdigest()[:16]
