@@ -153,7 +153,7 @@ def _jump(t: Array, rng: np.random.Generator) -> list[Key]:
     crouch |= {"pitch": _mix(t[0], 12, 30)}
     flight = _both(arm=_mix(t[2], 15, 150), arm_az=_mix(t[3], 10, 70), ankle=-25.0) | {"lift": _mix(t[4], 0.08, 0.36)}
     leave = _both(arm=_mix(t[2], 10, 115), arm_az=_mix(t[3], 10, 70), ankle=-15.0)
-    landing = _both(leg=_mix(t[0], 20, 50), knee=_mix(t[0], 35, 75), arm=_mix(t[1], 15, 40)) | {"pitch": 14.0}
+    landing = _both(leg=_mix(t[0], 20, 50), knee=_mix(t[0], 35, 75), arm=_mix(t[2], 12, 75)) | {"pitch": 14.0}
     air = float(np.sqrt(2 * flight["lift"] / 9.81))  # rise and fall take the same time
     keys: list[Key] = []
     for _ in range(int(rng.integers(1, 4))):
