@@ -2,8 +2,7 @@
 
 Every person has a body (bone lengths, posture), a manner (speed, amplitude, handedness, how each action is done) and
 is seen by three cameras through a noisy sensor that loses joints. Motion is described in `synthetic_motion`, the body
-in `synthetic_body`. The axes are those of a camera at the origin: x right in the image, y up, z towards the camera, so
-people stand at negative z. The same seed gives the same bytes.
+in `synthetic_body`, cameras in `synthetic_sensor`. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -33,14 +32,13 @@ from asma_trainer.synthetic_body import (
     joint_positions,
 )
 from asma_trainer.synthetic_motion import ACTIONS, IDLE, IDLE_SEATED, SEATED, TRAITS, Action, Key
+from asma_trainer.synthetic_sensor import CAMERA_YAW, observe
 
 _LAYOUT = get_layout("ntu25")
-_CAMERA_YAW = (0.0, -32.0, 32.0)  # degrees: people face the first camera and turn away from the others
 _IDLE_FACTOR = 2  # idle has more faces than any action
 _SEATED_IDLE = 0.25  # share of idle clips
 _TEMPO = (0.65, 1.4)  # faster than this nobody can throw
 _SHORTEST = 1.8  # seconds; a shorter performance is padded with rest
-_ENDS = [_LAYOUT.joints.index(f"{side}_{n}") for side in ("left", "right") for n in ("hand_tip", "thumb", "foot")]
 # Streams of random numbers: (seed, stream, ...) never meet.
 _PERSON, _CLIP, _RECORDING = 1, 2, 3
 
@@ -201,45 +199,6 @@ def _drift(count: int, times: Array, rng: np.random.Generator) -> Array:
     return np.asarray(waves.sum(axis=0))
 
 
-def observe(points: Array, person: Person, camera: int, fps: float, rng: np.random.Generator) -> FloatArray:
-    """(T, 25, 3) what a camera's pose sensor reports: noise, jumps and NaN for joints it loses."""
-    yaw = np.radians(_CAMERA_YAW[camera] + rng.normal(0.0, 9.0))
-    tilt = np.radians(rng.uniform(-4.0, 16.0))
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    lower = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
-    place = np.array([rng.uniform(-0.6, 0.6), -rng.uniform(0.8, 1.8), -rng.uniform(1.9, 3.8)])
-    seen = np.asarray((points @ turn.T + place) @ lower.T)
-    seen += _jitter(seen.shape, person.noise * rng.uniform(0.7, 1.5) * abs(place[2]) / 2.5, fps, rng)
-    frames = len(seen)
-    for _ in range(rng.poisson(0.35 * frames / fps / 2)):  # a joint is taken for something else nearby
-        start, length = int(rng.integers(frames)), int(rng.integers(1, 5))
-        seen[start : start + length, rng.integers(_LAYOUT.num_joints)] += rng.normal(0.0, 0.12, 3)
-    for _ in range(rng.poisson(0.4 * frames / fps / 2)):  # a limb leaves the view or is hidden
-        start, length = int(rng.integers(frames)), int(rng.integers(2, max(3, int(0.6 * fps))))
-        hidden = _beyond(int(rng.integers(1, _LAYOUT.num_joints)))
-        seen[start : start + length, hidden] = np.nan
-    return np.asarray(seen, dtype=np.float32)
-
-
-def _jitter(shape: tuple[int, ...], size: float, fps: float, rng: np.random.Generator) -> Array:
-    """(T, V, 3) sensor noise that lasts a few frames, stronger at the ends of the limbs."""
-    keep = 0.6 ** (30.0 / fps)
-    noise = rng.normal(0.0, 1.0, shape)
-    for frame in range(1, shape[0]):
-        noise[frame] = keep * noise[frame - 1] + np.sqrt(1 - keep**2) * noise[frame]
-    scale = np.ones(shape[1])
-    scale[_ENDS] = 1.6
-    return np.asarray(noise * scale[:, None] * size)
-
-
-def _beyond(joint: int) -> list[int]:
-    """The joint and all that hang on it, away from the centre."""
-    found = {joint}
-    for _ in range(_LAYOUT.num_joints):
-        found |= {child for child, parent in _LAYOUT.bones if parent in found and child != parent}
-    return sorted(found)
-
-
 def synthesise(out: Path, settings: SynthSettings, watch: Callable[[Iterator[Clip]], Iterator[Clip]] = iter) -> None:
     """Write a prepared data set with ``recordings/`` in it; the folder appears only when all is written.
 
@@ -285,9 +244,9 @@ def _clips(people: Sequence[Person], settings: SynthSettings) -> Iterator[Clip]:
                     performance = perform(person, IDLE_SEATED, rng)
                 else:
                     performance = perform(person, action, rng)
-                camera = repeat % len(_CAMERA_YAW)
+                camera = repeat % len(CAMERA_YAW)
                 points = move(person, *_padded(*performance, rng), settings.fps, rng)
-                poses = observe(points, person, camera, settings.fps, rng)
+                poses = observe(points, camera, person.noise, settings.fps, rng)
                 name = f"p{number:03d}_{action.name.replace(' ', '-')}_{repeat:02d}"
                 yield Clip(poses, label, name, subject=number, camera=camera)
 
@@ -327,7 +286,7 @@ def recording(person: Person, fps: float, rng: np.random.Generator) -> tuple[Flo
         segments.append({"start": start, "end": clock, "label": action.name})
     points = move(person, np.concatenate(seconds), np.concatenate(postures), fps, rng)
     segments = [{**s, "start": round(float(s["start"]), 3), "end": round(float(s["end"]), 3)} for s in segments]
-    return observe(points, person, 0, fps, rng), segments
+    return observe(points, 0, person.noise, fps, rng), segments
 
 
 def _write_recording(folder: Path, number: int, who: int, person: Person, settings: SynthSettings) -> None:
