@@ -1,0 +1,116 @@
+"""Folding changes the form of a student, not its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from asma_converters.build import clip_graph, frame_group, stream_graph
+from asma_converters.deploy import DeployStudent
+from asma_converters.errors import ConversionError
+from asma_converters.fold import DenseGraph, FoldedStudent, SparseGraph, fold
+from asma_converters.interpreter import SignatureModel
+from asma_converters.tflite_writer import write_model
+from asma_trainer.student_file import StudentFile
+
+MakeStudent = Callable[..., StudentFile]
+
+
+@pytest.mark.parametrize("kind", ["device", "paper"])
+@pytest.mark.parametrize("layout", ["ntu25", "coco17"])
+def test_folded_student_equals_the_student_in_float64(make_student: MakeStudent, layout: str, kind: str) -> None:
+    student = make_student(layout, kind, streams=("joint",))
+    network = student.models["joint"]
+    x = torch.from_numpy(student.inputs(student.golden)["joint"])
+    with torch.no_grad():
+        single = network(x)
+        folded = fold(network)
+        assert torch.allclose(single, DeployStudent(folded).float()(x), rtol=1e-4, atol=1e-4)
+        difference = network.double()(x.double()) - DeployStudent(folded)(x.double())
+        network.float()
+    assert difference.abs().max() < 1e-9
+
+
+def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
+    """(K,) logits with plain loops over joints, taps and partitions; an independent reading of the folded form."""
+    x = x_TVC.astype(np.float64)
+    kernel, half = folded.kernel, folded.kernel // 2
+    for block in folded.blocks:
+        T, V, _ = x.shape
+        maps = block.graph
+        if isinstance(maps, DenseGraph):
+            y = np.stack([(maps.weight @ frame.ravel() + maps.bias).reshape(V, -1) for frame in x])
+        else:
+            K = len(maps.gather) // V
+            bias = maps.bias + (0.0 if maps.joint_bias is None else maps.joint_bias)
+            y = np.zeros((T, V, len(maps.bias)))
+            for joint in range(V):
+                rows = maps.gather[joint * K : (joint + 1) * K]
+                parts = [np.tensordot(row, x, axes=(0, 1)) for row in rows]
+                y[:, joint] = np.concatenate(parts, axis=1) @ maps.mix.T
+            y = y + bias
+        y = np.maximum(y, 0)
+        pad = 0 if folded.valid else half
+        y = np.pad(y, ((pad, pad), (0, 0), (0, 0)))
+        out = (
+            sum(y[tap : len(y) - kernel + 1 + tap] @ block.temporal[:, tap].T for tap in range(kernel))
+            + block.temporal_bias
+        )
+        if block.residual != "none":
+            residual = x[half : T - half] if folded.valid else x
+            if block.residual_weight is not None and block.residual_bias is not None:
+                residual = residual @ block.residual_weight.T + block.residual_bias
+            out = out + residual
+        x = np.maximum(out, 0)
+    return folded.head @ x.mean(axis=(0, 1)) + folded.head_bias
+
+
+@pytest.mark.parametrize(
+    ("kind", "window"), [("device", 41), ("device", 47), ("device", 48), ("paper", 50), ("paper", 13)]
+)
+def test_float_graph_equals_plain_loops(make_student: MakeStudent, kind: str, window: int) -> None:
+    student = make_student("coco17", kind, streams=("joint",), window=window, clips=2)
+    folded = fold(student.models["joint"])
+    clips = student.inputs(student.golden)
+    expected = np.stack([reference(folded, clip) for clip in clips["joint"]])
+    for grouped in (True, False):
+        graph = clip_graph({"joint": folded}, window, grouped=grouped)
+        logits = SignatureModel(write_model({"clip": graph}, None), "clip").logits(clips)["joint"]
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bias_that_differs_between_joints_is_kept_apart(make_student: MakeStudent) -> None:
+    network = make_student("coco17", streams=("joint",)).models["joint"]
+    graphs = [block.graph for block in fold(network).blocks]
+    assert isinstance(graphs[0], DenseGraph)
+    assert all(isinstance(graph, SparseGraph) and graph.joint_bias is not None for graph in graphs[1:])
+    with torch.no_grad():
+        for block in network.backbone.blocks:
+            block.graph.mix.bias.zero_()
+    sparse = [block.graph for block in fold(network).blocks[1:]]
+    assert all(isinstance(graph, SparseGraph) and graph.joint_bias is None for graph in sparse)
+
+
+def test_frames_are_grouped_only_where_it_is_exact(make_student: MakeStudent) -> None:
+    device = fold(make_student("coco17", "device", streams=("joint",)).models["joint"])
+    paper = fold(make_student("coco17", "paper", streams=("joint",)).models["joint"])
+    assert [frame_group(device, window) for window in (41, 44, 50)] == [4, 4, 4]
+    assert [frame_group(paper, window) for window in (48, 50, 51)] == [4, 2, 1]
+
+
+def test_what_cannot_be_converted_is_refused_by_name(make_student: MakeStudent) -> None:
+    network = make_student("coco17", streams=("joint",)).models["joint"]
+    folded = fold(network)
+    for build in (clip_graph, stream_graph):
+        with pytest.raises(ConversionError, match="too short"):
+            build({"joint": folded}, 40)
+    paper = fold(make_student("coco17", "paper", streams=("joint",)).models["joint"])
+    with pytest.raises(ConversionError, match="cannot be streamed"):
+        stream_graph({"joint": paper}, 50)
+    with torch.no_grad():
+        network.head.weight[0, 0] = float("nan")
+    with pytest.raises(ConversionError, match="not finite"):
+        fold(network)

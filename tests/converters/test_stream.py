@@ -1,0 +1,124 @@
+"""Frames fed one by one give the clip model's logits: bit for bit in int8, to rounding in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asma_converters.build import clip_graph, stream_graph
+from asma_converters.calibrate import calibrate
+from asma_converters.fold import fold
+from asma_converters.interpreter import SignatureModel
+from asma_converters.quantize import borrow, quantisation_of
+from asma_converters.tflite_writer import write_model
+from asma_edge.skeleton import Layout
+from asma_trainer.student_file import StudentFile
+
+MakeStudent = Callable[..., StudentFile]
+CHAIN = Layout("chain5", ("a", "b", "c", "d", "e"), ((0, 1), (1, 2), (2, 3), (3, 4)))
+
+
+def models(student: StudentFile, quantised: bool) -> tuple[SignatureModel, SignatureModel, bytes]:
+    """(clip, stream) of one file with both signatures, and the file of the ungrouped clip graph."""
+    folded = {stream: fold(network) for stream, network in student.models.items()}
+    plain = clip_graph(folded, student.window, grouped=False)
+    graphs = {"clip": clip_graph(folded, student.window), "stream": stream_graph(folded, student.window)}
+    if not quantised:
+        file = write_model(graphs, None)
+        return SignatureModel(file, "clip"), SignatureModel(file, "stream"), write_model({"clip": plain}, None)
+    known = quantisation_of(plain, calibrate(plain, student.inputs(student.calibration)))
+    file = write_model(graphs, {name: borrow(graph, plain, known) for name, graph in graphs.items()})
+    return SignatureModel(file, "clip"), SignatureModel(file, "stream"), write_model({"clip": plain}, {"clip": known})
+
+
+def stream_logits(model: SignatureModel, inputs: Mapping[str, Any], frames: int) -> dict[str, Any]:
+    """Outputs after the last frame, from states that stand for zeros."""
+    state, outputs = model.initial_state(), {}
+    for frame in range(frames):
+        outputs = model({**{name: values[:, frame : frame + 1] for name, values in inputs.items()}, **state})
+        state = {name: outputs[f"next_{name}"] for name in state}
+    return outputs
+
+
+@pytest.mark.parametrize("quantised", [False, True], ids=["float32", "int8"])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    layout=st.sampled_from(["coco17", "body13", CHAIN]),
+    window=st.integers(41, 55),
+    extra=st.integers(0, 9),
+    streams=st.sampled_from([("joint",), ("motion",), ("joint", "bone"), ("joint", "bone", "motion")]),
+    seed=st.integers(0, 99),
+)
+def test_stream_equals_clip(
+    make_student: MakeStudent,
+    quantised: bool,
+    layout: str | Layout,
+    window: int,
+    extra: int,
+    streams: tuple[str, ...],
+    seed: int,
+) -> None:
+    student = make_student(layout, streams=streams, window=window, seed=seed, clips=4)
+    clip, stream, _ = models(student, quantised)
+    rng = np.random.default_rng(seed)
+    # Earlier frames must leave no trace: the clip sees the last ``window`` only.
+    frames = rng.normal(0, 0.5, (1, window + extra, student.layout.num_joints, 3)).astype(np.float32)
+    inputs = {name: frames * (1 + number) for number, name in enumerate(streams)}
+    given_inputs = clip.quantise(inputs)
+    last = {name: np.ascontiguousarray(values[:, extra:]) for name, values in given_inputs.items()}
+    expected, found = clip(last), stream_logits(stream, given_inputs, window + extra)
+    for name in streams:
+        key = f"logits_{name}"
+        if quantised:
+            np.testing.assert_array_equal(found[key], expected[key])
+        else:
+            scale = max(1.0, float(np.abs(expected[key]).max()))
+            np.testing.assert_allclose(found[key], expected[key], rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("window", [41, 46, 50])
+def test_grouping_frames_changes_no_bit(make_student: MakeStudent, window: int) -> None:
+    student = make_student("coco17", streams=("joint", "motion"), window=window, clips=4)
+    clip, _, plain = models(student, quantised=True)
+    inputs = student.inputs(student.golden)
+    reference = SignatureModel(plain, "clip")
+    for number in range(len(student.golden)):
+        quantised = clip.quantise({name: values[number : number + 1] for name, values in inputs.items()})
+        found, expected = clip(quantised), reference(quantised)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values)
+
+
+def test_grouping_a_padded_student_changes_no_bit(make_student: MakeStudent) -> None:
+    student = make_student("coco17", "paper", streams=("joint",), window=50, clips=4)
+    folded = {"joint": fold(student.models["joint"])}
+    plain, grouped = clip_graph(folded, 50, grouped=False), clip_graph(folded, 50)
+    known = quantisation_of(plain, calibrate(plain, student.inputs(student.calibration)))
+    inputs = student.inputs(student.golden)
+    logits = [
+        SignatureModel(write_model({"clip": graph}, {"clip": borrow(graph, plain, known)}), "clip").logits(inputs)
+        for graph in (plain, grouped)
+    ]
+    np.testing.assert_array_equal(logits[0]["joint"], logits[1]["joint"])
+
+
+def test_signatures_have_the_agreed_names(make_student: MakeStudent) -> None:
+    student = make_student("body13", streams=("joint", "motion"), window=45, classes=3)
+    clip, stream, _ = models(student, quantised=True)
+    assert list(map(list, (clip.inputs, clip.outputs))) == [["joint", "motion"], ["logits_joint", "logits_motion"]]
+    states = sorted(name for name in stream.inputs if name.startswith("state_"))
+    assert states == [f"state_{number:02d}" for number in range(20)]
+    assert set(stream.inputs) == {"joint", "motion", *states}
+    assert set(stream.outputs) == {"logits_joint", "logits_motion", *(f"next_{name}" for name in states)}
+    for name in states:
+        before, after = stream.inputs[name], stream.outputs[f"next_{name}"]
+        assert tuple(before["shape"]) == tuple(after["shape"])
+        assert before["quantization"] == after["quantization"]
+    assert tuple(stream.inputs["joint"]["shape"]) == (1, 1, 13, 3)
+    assert tuple(clip.outputs["logits_joint"]["shape"]) == (1, 3)
+    assert clip.inputs["joint"]["dtype"] == np.int8
