@@ -66,7 +66,7 @@ def convert(
         BundleError: the student's description cannot be written as a bundle.
     """
     output, say = Path(output), progress or (lambda text: None)
-    mode = _choose_mode(student, precision, mode, max_drop, min_agreement)
+    mode = _choose_mode(student, output, precision, mode, max_drop, min_agreement)
 
     say("fold BatchNorms")
     folded = {stream: fold(model) for stream, model in student.models.items()}
@@ -129,9 +129,18 @@ def convert(
 
 
 def _choose_mode(
-    student: StudentFile, precision: Precision, mode: Mode | None, max_drop: float, min_agreement: float
+    student: StudentFile,
+    output: Path,
+    precision: Precision,
+    mode: Mode | None,
+    max_drop: float,
+    min_agreement: float,
 ) -> Mode:
-    """The mode, after checking the options."""
+    """The mode, after checking output and options."""
+    if output.is_dir():
+        raise ConversionError(
+            f"cannot write '{output}'", expected="a file name", got="a folder", hint="add NAME.tflite to it"
+        )
     problem = (
         f"precision '{precision}'" if precision not in ("int8", "float32")
         else f"mode '{mode}'" if mode not in (None, "clip", "stream")
