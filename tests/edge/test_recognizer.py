@@ -129,7 +129,7 @@ def test_jitter_and_missing_frames_change_little_and_a_gap_starts_again(
     make_bundle: MakeBundle, motion: Motion
 ) -> None:
     recognizer = Recognizer.load(make_bundle("ntu25", "float32"))
-    fine = motion(recognizer.info.layout, 4 * 80, 6)[::1]
+    fine = motion(recognizer.info.layout, 4 * 80, 6)
     # Poses of a body that moves slowly, sampled at 120 per second with jitter and dropouts.
     random = np.random.default_rng(0)
     kept = np.sort(random.choice(len(fine), size=len(fine) // 2, replace=False))
