@@ -10,17 +10,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
+from asma_trainer import project
 from asma_trainer.data_check import check, check_text, describe, describe_text
-from asma_trainer.dataset import Clip, PreparedDataset
+from asma_trainer.dataset import PreparedDataset
 from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
 from asma_trainer.synthetic import SynthSettings, synthesise
 
+Item = TypeVar("Item")
 _COMMON = ("command", "format", "path", "out", "source", "licence", "fps", "layout", "test_subjects", "json")
 
 
@@ -71,12 +73,16 @@ def _check(options: argparse.Namespace) -> int:
     return 2 if findings["errors"] else 0
 
 
+def _project(options: argparse.Namespace) -> int:
+    return _show(options, describe(project.run(options, _progress)), describe_text)
+
+
 def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
     print(json.dumps(values) if options.json else text(values))
     return 0
 
 
-def _progress(clips: Iterator[Clip], total: int | None) -> Iterator[Clip]:
+def _progress(clips: Iterator[Item], total: int | None) -> Iterator[Item]:
     """A progress bar on a terminal, nothing elsewhere."""
     return iter(tqdm(clips, total=total, unit=" clips", disable=not sys.stderr.isatty()))
 
@@ -125,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[shared], help=text, description=text)
         command.set_defaults(run=run)
         command.add_argument("folder", type=Path, help="prepared data set")
+
+    command = commands.add_parser("project", parents=[shared], help=project.SUMMARY, description=project.SUMMARY)
+    command.set_defaults(run=_project)
+    project.add_arguments(command)
     return parser
 
 
