@@ -30,7 +30,7 @@ from asma_trainer.files import atomic_folder
 IntArray = npt.NDArray[np.int64]
 
 FORMAT_VERSION = 1
-_HEADER_BYTES = 128
+HEADER_BYTES = 128  # of poses.npy: fixed, so that the frame count can be filled in at the end
 _FIELDS = ("label", "subject", "camera", "setup")
 
 
@@ -114,7 +114,7 @@ class DatasetWriter:
     def __enter__(self) -> DatasetWriter:
         self._path = self._folder.__enter__()
         self._poses: BinaryIO = (self._path / "poses.npy").open("wb")
-        self._poses.write(b"\0" * _HEADER_BYTES)
+        self._poses.write(b"\0" * HEADER_BYTES)
         return self
 
     def __len__(self) -> int:
@@ -122,6 +122,16 @@ class DatasetWriter:
 
     def add(self, clip: Clip) -> int:
         """Append a clip and return its number.
+
+        Raises:
+            DataError: no frame, wrong shape, or a label outside the classes.
+        """
+        poses = self.check(clip)
+        self._poses.write(np.ascontiguousarray(poses).tobytes())
+        return self._record(clip, len(poses))
+
+    def check(self, clip: Clip) -> FloatArray:
+        """(T, M, V, 3) float32 poses of a clip that can be added.
 
         Raises:
             DataError: no frame, wrong shape, or a label outside the classes.
@@ -144,8 +154,11 @@ class DatasetWriter:
                 got=str(clip.label),
                 hint="labels count from 0 in the order of the class names",
             )
-        self._poses.write(np.ascontiguousarray(poses).tobytes())
-        self._offsets.append(self._offsets[-1] + len(poses))
+        return poses
+
+    def _record(self, clip: Clip, frames: int) -> int:
+        """Enter a clip whose poses are in the file."""
+        self._offsets.append(self._offsets[-1] + frames)
         for name in _FIELDS:
             self._clips[name].append(getattr(clip, name))
         self._names.append(clip.name)
@@ -184,7 +197,7 @@ class DatasetWriter:
             )
         shape = (self._offsets[-1], self.people, self.info.layout.num_joints, 3)
         header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
-        text = header.ljust(_HEADER_BYTES - 11) + "\n"
+        text = header.ljust(HEADER_BYTES - 11) + "\n"
         self._poses.seek(0)
         self._poses.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"))
         arrays: dict[str, npt.NDArray[Any]] = {"offsets": np.array(self._offsets, np.int64), "name": names}

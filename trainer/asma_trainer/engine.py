@@ -201,7 +201,7 @@ def _train(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if log and (step % every == 0 or step + 1 == schedule.steps):
-            values = {"loss": float(loss), **{name: float(value) for name, value in metrics.items()}, "lr": rate}
+            values = {"loss": loss.item(), **{name: value.item() for name, value in metrics.items()}, "lr": rate}
             if not math.isfinite(values["loss"]):
                 raise RecipeError(
                     f"{title} diverged at step {step}",

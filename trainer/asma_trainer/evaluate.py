@@ -22,7 +22,7 @@ from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import ENCODERS, EncoderPair, Teacher, mean_over_people, pool
 from asma_trainer.pretrain import stream_input
 from asma_trainer.recipe import DataConfig, Recipe
-from asma_trainer.sampling import Batch, evaluation_windows
+from asma_trainer.sampling import Batch, device_frames, evaluation_windows
 
 Scores = npt.NDArray[np.float32]
 WindowFunction = Callable[[Batch], Tensor]
@@ -106,6 +106,19 @@ def classifier_scores(model: Teacher | Student, info: DatasetInfo, stream: str) 
     return function
 
 
+def dense_scores(student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stream: str) -> Scores:
+    """(N, K) mean over each clip of a device student's softmax scores at every frame from the T-th on."""
+    scores = []
+    for clip in clips:
+        frames = torch.from_numpy(device_frames(dataset, int(clip), data))
+        owner = torch.zeros(len(frames), dtype=torch.int64)
+        x = stream_input(Batch(frames, owner, owner[:1]), dataset.info, stream)
+        with torch.inference_mode():
+            logits_LK = student.dense(x.to(next(student.parameters()).device), data.frames).mean(dim=0)
+            scores.append(logits_LK.softmax(dim=1).mean(dim=0).cpu().numpy())
+    return np.stack(scores)
+
+
 def linear_probe(train_ND: Scores, label_N: IntArray, test_ND: Scores, recipe: Recipe, classes: int) -> Scores:
     """(N', K) softmax scores of one linear layer trained on frozen features (standardised by the training set)."""
     mean, scale = train_ND.mean(axis=0), train_ND.std(axis=0) + 1e-6
@@ -121,8 +134,8 @@ def linear_probe(train_ND: Scores, label_N: IntArray, test_ND: Scores, recipe: R
         optimiser.step()
         schedule.step()
     with torch.inference_mode():
-        scores: Scores = layer(torch.from_numpy((test_ND - mean) / scale)).softmax(dim=1).numpy()
-    return scores
+        logits: Tensor = layer(torch.from_numpy((test_ND - mean) / scale))
+        return np.asarray(logits.softmax(dim=1).numpy(), dtype=np.float32)
 
 
 def nearest_neighbour(train_ND: Scores, label_N: IntArray, test_ND: Scores, classes: int) -> Scores:
@@ -177,16 +190,17 @@ class Evaluator:
             scores.setdefault(f"{stage} 1-NN", {})[stream] = nearest_neighbour(train, label, test, classes)
         return [row for name, by_stream in scores.items() for row in self.accuracies(name, by_stream)]
 
-    def classify(self, models: Mapping[str, Teacher | Student], stride: int) -> dict[str, Scores]:
-        """{stream: (N, K)} scores of the test clips."""
-        return {
-            stream: self._average(
-                self.clips,
-                stride,
-                classifier_scores(model.to(self.compute.device).eval(), self.dataset.info, stream),
-            )
-            for stream, model in models.items()
-        }
+    def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
+        """{stream: (N, K)} scores of the test clips; a device student is scored at every frame, as on the device."""
+        scores = {}
+        for stream, model in models.items():
+            model.to(self.compute.device).eval()
+            if isinstance(model, Student) and model.backbone.config.valid and self.recipe.data.sampling == "window":
+                scores[stream] = dense_scores(model, self.dataset, self.clips, self.recipe.data, stream)
+            else:
+                function = classifier_scores(model, self.dataset.info, stream)
+                scores[stream] = self._average(self.clips, self.recipe.evaluate.stride, function)
+        return scores
 
     def accuracies(self, stage: str, scores: Mapping[str, Scores]) -> list[Accuracy]:
         """One row a split."""

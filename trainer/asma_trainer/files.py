@@ -12,9 +12,8 @@ from pathlib import Path
 from asma_trainer.errors import DataError
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new temporary folder beside ``path``; rename it on success, delete it on any error.
+def refuse_existing(path: Path) -> None:
+    """Nothing is ever overwritten.
 
     Raises:
         DataError: ``path`` exists already and is not an empty folder.
@@ -26,6 +25,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             got="a file or a folder with files in it",
             hint="choose another name, or remove it first",
         )
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new temporary folder beside ``path``; rename it on success, delete it on any error.
+
+    Raises:
+        DataError: ``path`` exists already and is not an empty folder.
+    """
+    refuse_existing(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir(parents=True)
     try:

@@ -1,4 +1,4 @@
-"""Supervised stages: encoders end to end with linear heads, and the student on labels only as a baseline."""
+"""Fine-tuning: each encoder end to end with a linear head."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from asma_trainer.augment import Augmenter
 from asma_trainer.dataset import DatasetInfo
 from asma_trainer.engine import Metrics
-from asma_trainer.models.student import Student, student_config
 from asma_trainer.models.teacher import ENCODERS, EncoderPair, mean_over_people, pool
 from asma_trainer.pretrain import encoder_config, stream_input
 from asma_trainer.recipe import Recipe
@@ -36,29 +35,6 @@ class FinetuneStage(nn.Module):
             features = mean_over_people(pool(self.encoders[name](x)), view.owner, view.clips)
             metrics[name] = cross_entropy(self.heads[name](features), view.label, self.smoothing)
         return torch.stack(list(metrics.values())).sum(), {name: value.detach() for name, value in metrics.items()}
-
-
-class BaselineStage(nn.Module):
-    """The student trained on labels alone: what pretraining and distillation have to beat."""
-
-    def __init__(self, info: DatasetInfo, recipe: Recipe, stream: str) -> None:
-        super().__init__()
-        self.info, self.stream, self.smoothing = info, stream, recipe.finetune.label_smoothing
-        self.student = build_student(info, recipe)
-        self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.augment)
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """Cross-entropy."""
-        view = self.augment(batch, generator)
-        logits = self.student(stream_input(view, self.info, self.stream), view.owner, view.clips)
-        return cross_entropy(logits, view.label, self.smoothing), {"accuracy": accuracy(logits, view.label)}
-
-
-def build_student(info: DatasetInfo, recipe: Recipe) -> Student:
-    """A new student of the recipe's kind."""
-    student = recipe.student
-    config = student_config(student.kind, student.channels, student.kernel, student.dropout)
-    return Student(info.layout, config, len(info.classes))
 
 
 def cross_entropy(logits_NK: Tensor, label_N: Tensor, smoothing: float = 0.0) -> Tensor:

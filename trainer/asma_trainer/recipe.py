@@ -210,12 +210,12 @@ class EvaluateConfig:
 
     Attributes:
         probe_steps, probe_lr: full-batch Adam steps of the linear probe.
-        stride: frames between the windows of a clip that the teacher scores (the student: 1).
+        stride: frames between the windows of a clip that encoders and teacher see (a device student: 1).
     """
 
     probe_steps: int = 300
     probe_lr: float = 1e-2
-    stride: int = 10
+    stride: int = 25
 
 
 @dataclass(frozen=True)

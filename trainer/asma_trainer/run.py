@@ -2,7 +2,8 @@
 
 ::
 
-    RUN/<stage>/<stream>/{last.pt, metrics.jsonl}    pretrain, finetune, align, distill, baseline
+    RUN/<stage>/<stream>/{last.pt, metrics.jsonl}    pretrain, finetune, align
+    RUN/<stage>/all/{last.pt, metrics.jsonl}         distill, baseline: the students of all streams together
     RUN/<stage>/config.toml                          the full settings the stage ran with
     RUN/evaluate/results.json                        accuracies of every stage
     RUN/student.pt                                   what the converter takes
@@ -24,11 +25,11 @@ from torch import Tensor, nn
 from asma_edge.files import atomic_file
 from asma_trainer.align import AlignStage
 from asma_trainer.dataset import PreparedDataset
-from asma_trainer.distill import DistillStage
+from asma_trainer.distill import BaselineStage, DistillStage, build_student
 from asma_trainer.engine import Compute, fit, load_checkpoint, seed_of
 from asma_trainer.errors import CheckpointError, DataError
 from asma_trainer.evaluate import Accuracy, Evaluator, confusion_matrix, fuse
-from asma_trainer.finetune import BaselineStage, FinetuneStage, build_student
+from asma_trainer.finetune import FinetuneStage
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import EncoderPair, Teacher
 from asma_trainer.pretrain import PretrainStage, encoder_config
@@ -37,6 +38,7 @@ from asma_trainer.sampling import TrainingBatches, one_window_per_clip, preproce
 from asma_trainer.student_file import StudentFile
 
 State = dict[str, Tensor]
+ALL = "all"
 
 # Recipe sections whose change makes a stage's checkpoint another one, besides seed, data and the stages before it.
 _SECTIONS: dict[Stage, tuple[str, ...]] = {
@@ -85,7 +87,7 @@ class Run:
                 self.evaluate()
             self.compute.wait()
             return
-        for stream in self.recipe.streams:
+        for stream in (ALL,) if stage in ("distill", "baseline") else self.recipe.streams:
             self._train(stage, stream)
         if stage == "distill" and self.compute.main:
             self.student_file().save(self.folder / "student.pt")
@@ -134,18 +136,14 @@ class Run:
         if stage == "align":
             return AlignStage(info, recipe, stream, self._encoders(self._last_encoder_stage, stream)), recipe.align
         if stage == "distill":
-            teachers = {name: self._state("align", name, "teacher.") for name in self._teachers_of(stream)}
-            return DistillStage(info, recipe, stream, teachers), recipe.distill
-        return BaselineStage(info, recipe, stream), recipe.distill
+            teachers = {name: self._state("align", name, "teacher.") for name in recipe.streams}
+            return DistillStage(info, recipe, teachers), recipe.distill
+        return BaselineStage(info, recipe), recipe.distill
 
     @property
     def _last_encoder_stage(self) -> Stage:
         """The stage whose encoders the teacher is built on."""
         return "finetune" if "finetune" in self.recipe.stages else "pretrain"
-
-    def _teachers_of(self, stream: str) -> tuple[str, ...]:
-        """Streams whose teachers a student learns from."""
-        return self.recipe.streams if self.recipe.distill.teacher == "ensemble" else (stream,)
 
     def _encoders(self, stage: Stage, stream: str) -> State:
         """Encoders that a stage left; untrained ones if the recipe has no pretraining."""
@@ -189,15 +187,15 @@ class Run:
         elif stage == "align" and self._last_encoder_stage in self.recipe.stages:
             before = [self.digest(self._last_encoder_stage, stream)]
         elif stage == "distill":
-            before = [self.digest("align", name) for name in self._teachers_of(stream)]
-        text = json.dumps([stage, stream, self.recipe.seed, self._fingerprint, data, sections, before])
+            before = [self.digest("align", name) for name in self.recipe.streams]
+        identity = [stage, stream, self.recipe.seed, self.recipe.streams, self._fingerprint, data, sections, before]
+        text = json.dumps(identity if stream == ALL else [*identity[:3], *identity[4:]])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def student(self, stage: Stage, stream: str) -> Student:
         """The student that ``distill`` or ``baseline`` trained."""
-        torch.manual_seed(0)
         student = build_student(self.info, self.recipe)
-        student.load_state_dict(self._state(stage, stream, "student."))
+        student.load_state_dict(self._state(stage, ALL, f"students.{stream}."))
         return student.eval()
 
     def teacher(self, stream: str) -> Teacher:
@@ -243,19 +241,19 @@ class Run:
     def evaluate(self) -> list[Accuracy]:
         """Score every stage that has run; writes evaluate/results.json and renews student.pt with the figures."""
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
-        stages, streams, stride = self.recipe.stages, self.recipe.streams, self.recipe.evaluate.stride
+        stages, streams = self.recipe.stages, self.recipe.streams
         rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
         if "pretrain" in stages:
             rows += evaluator.probe({stream: self._pretrained(stream) for stream in streams}, "linear")
         confusion: dict[str, Any] = {}
         if "align" in stages:
             rows += evaluator.accuracies(
-                "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams}, stride)
+                "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams})
             )
         for stage, name in (("baseline", "label-only student"), ("distill", "student")):
             if stage in stages:
                 students = {stream: self.student(stage, stream) for stream in streams}
-                scores = evaluator.classify(students, stride=1)
+                scores = evaluator.classify(students)
                 rows += evaluator.accuracies(name, scores)
                 fused = fuse(scores, self.recipe.stream_weights)
                 confusion = {"labels": self.info.classes, "counts": confusion_matrix(fused, evaluator.label).tolist()}

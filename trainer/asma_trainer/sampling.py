@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -69,25 +68,33 @@ def preprocess_spec(dataset: PreparedDataset, data: DataConfig) -> PreprocessSpe
     return PreprocessSpec(data.preprocess, dataset.info.units)
 
 
-def evaluation_windows(dataset: PreparedDataset, clip: int, data: DataConfig, stride: int) -> npt.NDArray[np.float32]:
-    """(n, M', T + 1, V, 3) every window of a clip exactly as the device sees it.
+def device_frames(dataset: PreparedDataset, clip: int, data: DataConfig) -> FloatArray:
+    """(M', L + 1, V, 3) a clip exactly as the device sees it, for window sampling; L >= T.
 
-    ``window``: the clip is resampled to the recipe's rate, preprocessed from its first frame, held still before it
-    when it is shorter than a window, and cut every ``stride`` frames and at its end. ``clip``: one window, the
-    whole action resampled to T frames.
+    The clip is resampled to the recipe's rate and preprocessed from its first frame, which is held still before it
+    when the clip is shorter than a window; the first frame stands once more in front, as the one before.
     """
     people = []
     for poses in bodies(dataset.clip(clip)):
         preprocessor = Preprocessor(preprocess_spec(dataset, data), dataset.info.layout)
-        if data.sampling == "clip":
-            people.append(_whole_clip(preprocessor(poses), data.frames)[None])
-            continue
         frames = preprocessor(resample(poses, dataset.info.fps, data.fps))
         missing = max(data.frames - len(frames), 0)
-        frames = np.concatenate([np.repeat(frames[:1], missing + 1, axis=0), frames])
-        starts = [*range(0, len(frames) - data.frames - 1, stride), len(frames) - data.frames - 1]
-        people.append(np.stack([frames[start : start + data.frames + 1] for start in starts]))
-    return np.stack(people, axis=1)
+        people.append(np.concatenate([np.repeat(frames[:1], missing + 1, axis=0), frames]))
+    return np.stack(people)
+
+
+def evaluation_windows(dataset: PreparedDataset, clip: int, data: DataConfig, stride: int) -> FloatArray:
+    """(n, M', T + 1, V, 3) the windows of a clip: every ``stride`` frames and at its end.
+
+    With ``clip`` sampling there is one window, the whole action resampled to T frames.
+    """
+    if data.sampling == "clip":
+        spec, layout = preprocess_spec(dataset, data), dataset.info.layout
+        people = [Preprocessor(spec, layout)(poses) for poses in bodies(dataset.clip(clip))]
+        return np.stack([_whole_clip(poses, data.frames) for poses in people])[None]
+    frames = device_frames(dataset, clip, data)
+    last = frames.shape[1] - data.frames - 1
+    return np.stack([frames[:, start : start + data.frames + 1] for start in [*range(0, last, stride), last]])
 
 
 def _whole_clip(frames: FloatArray, count: int) -> FloatArray:

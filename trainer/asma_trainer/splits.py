@@ -9,7 +9,7 @@ held out.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ class ClipTable:
     Attributes:
         label, subject, camera, setup: (N,) int64; -1 where unknown.
         name: (N,) str.
+        digest: (N,) str; equal where the poses of two clips are equal number for number. Empty: not known.
     """
 
     label: IntArray
@@ -36,6 +37,7 @@ class ClipTable:
     camera: IntArray
     setup: IntArray
     name: npt.NDArray[np.str_]
+    digest: npt.NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
 
 
 def from_mask(test: npt.NDArray[np.bool_], prefix: str = "") -> Splits:
@@ -59,6 +61,11 @@ def by_subject(subject: IntArray, test_subjects: Collection[int], prefix: str = 
             hint="`asma-data info` lists the subjects of a data set",
         )
     return from_mask(np.isin(subject, sorted(test_subjects)), prefix)
+
+
+def leak_free(train: IntArray, test: IntArray, digest: npt.NDArray[np.str_]) -> IntArray:
+    """The training clips of which no test clip is an exact copy."""
+    return train[~np.isin(digest[train], digest[test])]
 
 
 def every_third(subjects: Collection[int]) -> list[int]:

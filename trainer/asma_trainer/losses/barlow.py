@@ -37,9 +37,10 @@ def barlow_twins(anchor_ND: Tensor, view_ND: Tensor, redundancy: float) -> Tenso
         view_ND: (N, D) of the masked view.
         redundancy: lambda of Eq. 6, weight of the off-diagonal terms.
     """
-    anchor, view = anchor_ND.float(), view_ND.float()
-    count = _sum_over_processes(anchor.new_tensor(float(len(anchor))))
-    correlation = _sum_over_processes(_standardise(anchor, count).T @ _standardise(view, count)) / count
-    diagonal = correlation.diagonal()
-    off_diagonal = correlation.square().sum() - diagonal.square().sum()
-    return (1.0 - diagonal).square().sum() + redundancy * off_diagonal
+    with torch.autocast(anchor_ND.device.type, enabled=False):
+        anchor, view = anchor_ND.float(), view_ND.float()
+        count = _sum_over_processes(anchor.new_tensor(float(len(anchor))))
+        correlation = _sum_over_processes(_standardise(anchor, count).T @ _standardise(view, count)) / count
+        diagonal = correlation.diagonal()
+        off_diagonal = correlation.square().sum() - diagonal.square().sum()
+        return (1.0 - diagonal).square().sum() + redundancy * off_diagonal

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
 from asma_trainer.models.stgcn import STGCN, STGCNConfig
@@ -38,6 +39,13 @@ class Student(nn.Module):
         """(P, D): mean over joints, then over frames (this order is what the int8 stream reproduces)."""
         features_PTVD: Tensor = self.backbone(x_PTVC)
         return features_PTVD.mean(dim=2).mean(dim=1)
+
+    def dense(self, x_PLVC: Tensor, window: int) -> Tensor:
+        """(P, L - window + 1, K) logits of every window of longer sequences, as a stream gives them; device only."""
+        features_PLD: Tensor = self.backbone(x_PLVC).mean(dim=2)
+        pooled = F.avg_pool1d(features_PLD.transpose(1, 2), window + 1 - self.backbone.config.receptive_field, 1)
+        logits: Tensor = self.head(pooled.transpose(1, 2))
+        return logits
 
     def forward(self, x_PTVC: Tensor, owner_P: Tensor | None = None, clips: int | None = None) -> Tensor:
         features = self.embed(x_PTVC)
