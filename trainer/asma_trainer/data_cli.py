@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,20 @@ from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_fo
 from asma_trainer.synthetic import SynthSettings, synthesise
 
 Item = TypeVar("Item")
-_COMMON = ("command", "format", "path", "out", "source", "licence", "fps", "layout", "test_subjects", "json")
+_COMMON = (
+    "command",
+    "format",
+    "path",
+    "out",
+    "source",
+    "licence",
+    "fps",
+    "layout",
+    "test_subjects",
+    "json",
+    "skip_bad",
+    "workers",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (AsmaError, OSError) as error:
         print(f"asma-data: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("asma-data: interrupted; an import of many files continues with the same command", file=sys.stderr)
+        return 130
 
 
 def _synth(options: argparse.Namespace) -> int:
@@ -53,14 +70,27 @@ def _import(options: argparse.Namespace) -> int:
     source = load_format(options.format).open_source(
         options.path, ImportOptions(options.source, options.licence, options.fps, own)
     )
-    import_dataset(
+    report = import_dataset(
         source,
         options.out,
         layout=get_layout(options.layout) if options.layout else None,
         test_subjects=options.test_subjects,
         watch=lambda clips: _progress(clips, source.total),
+        skip_bad=options.skip_bad,
+        workers=options.workers,
     )
-    return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
+    values = describe(PreparedDataset.open(options.out)) | {
+        "left_out": [{"name": omitted.name, "reason": omitted.reason} for omitted in report.left_out],
+        "warnings": list(report.remarks),
+    }
+    return _show(options, values, _import_text)
+
+
+def _import_text(values: dict[str, Any]) -> str:
+    lines = [describe_text(values), ""]
+    lines += [f"left out  {omitted['name']}: {omitted['reason']}" for omitted in values["left_out"]]
+    lines += [f"warning   {text}" for text in values["warnings"]]
+    return "\n".join(lines).rstrip()
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -121,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
         own.add_argument("--layout", choices=LAYOUT_NAMES, help="convert the joints to this layout, by name")
         own.add_argument(
             "--test-subjects", type=_numbers, default=(), metavar="N,N,...", help="define train/test by subject"
+        )
+        own.add_argument("--skip-bad", action="store_true", help="leave out malformed parts and list them")
+        own.add_argument(
+            "--workers", type=int, default=os.cpu_count() or 1, help="processes that read files (default: one a core)"
         )
         reader.add_arguments(own)
 

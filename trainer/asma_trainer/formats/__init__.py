@@ -14,17 +14,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from asma_edge.skeleton import Layout, convert
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter
+from asma_trainer.dataset import Clip, DatasetInfo
 from asma_trainer.errors import DataError
+from asma_trainer.parallel import Outcome, read_in_order
+from asma_trainer.resumable import ResumableWriter
 from asma_trainer.splits import ClipTable, Splits, by_subject, with_validation
 
 DEFAULT_FPS = 30.0
@@ -53,6 +57,27 @@ class ImportOptions:
 
 
 @dataclass(frozen=True)
+class Omitted:
+    """A part of the source that is not in the data set, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What the user should know after an import.
+
+    Attributes:
+        left_out: parts that were bad (``skip_bad``) or hold nothing to import.
+        remarks: sentences about the data, such as counts unlike the published ones.
+    """
+
+    left_out: tuple[Omitted, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """An opened source.
 
@@ -62,6 +87,12 @@ class Source:
         splits: named splits of the clips that were yielded; numbers refer to rows of the table.
         people: M, how many people a frame has room for.
         total: how many clips to expect, for a progress bar; None: unknown.
+        items: the independent parts that `clips` are read from one after the other, each shown to the user by its
+            ``str`` and telling it from a changed one by its ``repr``. With them an import can leave out bad parts,
+            continue after an interruption, and read in parallel. None: the source is one piece.
+        read: what ``items`` are read with: the clips of one, and what is left out of it on purpose. A DataError
+            makes the item a bad one. To be read in parallel, it must be picklable.
+        remarks: sentences about the imported clips that the user should know, such as counts unlike the published.
     """
 
     info: DatasetInfo
@@ -69,6 +100,25 @@ class Source:
     splits: Callable[[ClipTable], Splits]
     people: int = 1
     total: int | None = None
+    items: Sequence[Any] | None = None
+    read: Callable[[Any], Iterable[Clip | Omitted]] | None = None
+    remarks: Callable[[ClipTable, Splits], list[str]] = lambda _table, _splits: []
+
+    @classmethod
+    def of_items(
+        cls,
+        info: DatasetInfo,
+        items: Sequence[Any],
+        read: Callable[[Any], Iterable[Clip | Omitted]],
+        splits: Callable[[ClipTable], Splits],
+        **others: Any,
+    ) -> Source:
+        """A source of independent parts, usually files."""
+
+        def clips() -> Iterator[Clip]:
+            return (clip for item in items for clip in read(item) if isinstance(clip, Clip))
+
+        return cls(info, clips, splits, items=items, read=read, **others)
 
 
 class Format(Protocol):
@@ -110,39 +160,123 @@ def import_dataset(
     layout: Layout | None = None,
     test_subjects: tuple[int, ...] = (),
     watch: Callable[[Iterator[Clip]], Iterator[Clip]] = iter,
-) -> None:
+    skip_bad: bool = False,
+    workers: int = 1,
+) -> ImportReport:
     """Write a source as a prepared data set; ``out`` appears only when everything is in it.
+
+    A source of items continues where an interrupted import of the same items into ``out`` ended.
 
     Args:
         source: the opened source.
         out: a folder that does not exist yet.
         layout: convert the joints to this layout by name; None: the source's own.
         test_subjects: define ``train`` / ``test`` by these subjects, in place of the source's own.
-        watch: wraps the clips, to show progress.
+        watch: wraps the clips, to show progress; those of an earlier, interrupted run come without frames.
+        skip_bad: leave out what is malformed and report it.
+        workers: processes that read items.
 
     Raises:
         DataError: the source is malformed, or has no clip.
         LayoutError: the source shares no joint with ``layout``.
     """
-    own = source.info.layout
     info = source.info if layout is None else dataclasses.replace(source.info, layout=layout)
-    rows: list[Clip] = []
-    with DatasetWriter(out, info, people=source.people) as writer:
-        for clip in watch(source.clips()):
-            poses = clip.poses if layout is None else convert(clip.poses, own, layout)
-            writer.add(dataclasses.replace(clip, poses=poses))
-            rows.append(dataclasses.replace(clip, poses=poses[:0]))
-        table = _table(rows)
+    job = _job(source, info, skip_bad) if source.items is not None else ""
+    with ResumableWriter(out, info, source.people, job=job) as writer:
+        for _ in watch(_written(source, writer, skip_bad, workers)):
+            pass
+        table = _table(writer.rows)
         splits = source.splits(table)
         if test_subjects:
             splits |= by_subject(table.subject, test_subjects)
         for name, clips in with_validation(splits, table.subject).items():
             writer.split(name, clips)
+    left_out = [Omitted(*values) for note in writer.notes for values in note]
+    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)))
 
 
-def _table(rows: list[Clip]) -> ClipTable:
-    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.array([getattr(row, name) for row in rows], dtype=np.int64)
+def _written(source: Source, writer: ResumableWriter, skip_bad: bool, workers: int) -> Iterator[Clip]:
+    """Write what the source gives, item by item, and yield each clip when it is in."""
+    for name, label, subject, camera, setup, *_ in writer.rows:
+        yield Clip(np.empty((0, 0, 0), dtype=np.float32), label, name, subject, camera, setup)
+    own, target = source.info.layout, writer.info.layout
+    known = {row[0] for row in writer.rows}
+    for item, outcome in _outcomes(source, len(writer.notes), workers):
+        try:
+            if isinstance(outcome, DataError):
+                raise outcome
+            omitted = [[part.name, part.reason] for part in outcome if isinstance(part, Omitted)]
+            clips = [part for part in outcome if isinstance(part, Clip)]
+            if target != own:
+                clips = [dataclasses.replace(clip, poses=convert(clip.poses, own, target)) for clip in clips]
+            for number, clip in enumerate(clips):
+                writer.check(clip)
+                if clip.name in known or any(clip.name == other.name for other in clips[:number]):
+                    raise _repeated(item, clip)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            omitted, clips = [[str(item), _sentence(error)]], []
+        for clip in clips:
+            writer.write(clip, hashlib.blake2b(np.ascontiguousarray(clip.poses).tobytes(), digest_size=12).hexdigest())
+            known.add(clip.name)
+            yield clip
+        writer.finish(omitted)
 
-    names = np.array([row.name for row in rows], dtype=np.str_)
-    return ClipTable(column("label"), column("subject"), column("camera"), column("setup"), names)
+
+def _outcomes(source: Source, done: int, workers: int) -> Iterator[tuple[Any, Outcome]]:
+    if source.items is not None and source.read is not None:
+        return read_in_order(source.items[done:], source.read, workers)
+    return ((clip.name, [clip]) for clip in source.clips())
+
+
+def _repeated(item: Any, clip: Clip) -> DataError:
+    return DataError(
+        f"'{item}': there is a clip '{clip.name}' already",
+        expected="a unique name for every clip",
+        got=f"'{clip.name}' twice",
+        hint="rename the sources, or import them into separate data sets",
+    )
+
+
+def _sentence(error: DataError) -> str:
+    return "; ".join(part for part in (error.what, error.expected and f"expected {error.expected}", error.got) if part)
+
+
+def _job(source: Source, info: DatasetInfo, skip_bad: bool) -> str:
+    """Changes with anything that the imported bytes depend on: the items by size and date, layout, options."""
+    digest = hashlib.sha256(repr((info, source.people, skip_bad)).encode())
+    for item in source.items or ():
+        digest.update(repr(item).encode())
+    return digest.hexdigest()
+
+
+def _table(rows: list[list[Any]]) -> ClipTable:
+    name, label, subject, camera, setup, _, digest = zip(*rows, strict=True) if rows else [()] * 7
+
+    def numbers(values: tuple[int, ...]) -> npt.NDArray[np.int64]:
+        return np.array(values, dtype=np.int64)
+
+    return ClipTable(
+        numbers(label),
+        numbers(subject),
+        numbers(camera),
+        numbers(setup),
+        np.array(name, dtype=np.str_),
+        np.array(digest, dtype=np.str_),
+    )
+
+
+def published_counts(expected: Mapping[str, int]) -> Callable[[ClipTable, Splits], list[str]]:
+    """Remarks where the clips of a split (``all``: of the data set) are not as many as was published."""
+
+    def remarks(table: ClipTable, splits: Splits) -> list[str]:
+        counts = {"all": len(table.name)} | {name: len(clips) for name, clips in splits.items()}
+        return [
+            f"{name}: {counts.get(name, 0):,} clips, the published number is {count:,}; results are not comparable "
+            "with published ones (an incomplete copy, or clips that publications leave out)"
+            for name, count in expected.items()
+            if counts.get(name, 0) != count
+        ]
+
+    return remarks
