@@ -6,6 +6,7 @@
     RUN/<stage>/all/{last.pt, metrics.jsonl}         distill, baseline: the students of all streams together
     RUN/<stage>/config.toml                          the full settings the stage ran with
     RUN/evaluate/results.json                        accuracies of every stage
+    RUN/evaluate/scores.npz                          the student's scores of every test clip, by clip name
     RUN/student.pt                                   what the converter takes
 """
 
@@ -239,7 +240,7 @@ class Run:
         )
 
     def evaluate(self) -> list[Accuracy]:
-        """Score every stage that has run; writes evaluate/results.json and renews student.pt with the figures."""
+        """Score every stage that has run; writes evaluate/results.json and scores.npz, and renews student.pt with the figures."""
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
         stages, streams = self.recipe.stages, self.recipe.streams
         rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
@@ -257,6 +258,12 @@ class Run:
                 rows += evaluator.accuracies(name, scores)
                 fused = fuse(scores, self.recipe.stream_weights)
                 confusion = {"labels": self.info.classes, "counts": confusion_matrix(fused, evaluator.label).tolist()}
+                if stage == "distill":
+                    with (
+                        atomic_file(self.folder / "evaluate" / "scores.npz") as temporary,
+                        temporary.open("wb") as file,
+                    ):
+                        np.savez(file, name=self.dataset.name[evaluator.clips], fused=fused, **scores)
         results = {"accuracy": [dataclasses.asdict(row) for row in rows], "confusion": confusion}
         with atomic_file(self.folder / "evaluate" / "results.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
