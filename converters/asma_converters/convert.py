@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,8 @@ def convert(
         BundleError: the student's description cannot be written as a bundle.
     """
     output, say = Path(output), progress or (lambda text: None)
-    mode = _choose_mode(student, output, precision, mode, max_drop, min_agreement)
+    _check_files(output, onnx)
+    mode = _choose_mode(student, precision, mode, max_drop, min_agreement)
 
     say("fold BatchNorms")
     folded = {stream: fold(model) for stream, model in student.models.items()}
@@ -77,7 +77,7 @@ def convert(
     deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
     comparison.add("deploy", torch_logits(deploy, golden_clips))
 
-    with _onnx_file(onnx) as onnx_path:
+    with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_path:
         if onnx_path is not None:
             say("export ONNX")
             export_onnx(DeployModel(folded), onnx_path, student.window, student.layout.num_joints)
@@ -128,19 +128,23 @@ def convert(
     return ConversionReport(**values, file_bytes=output.stat().st_size)
 
 
-def _choose_mode(
-    student: StudentFile,
-    output: Path,
-    precision: Precision,
-    mode: Mode | None,
-    max_drop: float,
-    min_agreement: float,
-) -> Mode:
-    """The mode, after checking output and options."""
-    if output.is_dir():
+def _check_files(output: Path, onnx: Path | None) -> None:
+    """Names that can be written, before any work is done."""
+    for path in (output, onnx):
+        if path is not None and path.is_dir():
+            raise ConversionError(
+                f"cannot write '{path}'", expected="a file name", got="a folder", hint="add a file name to it"
+            )
+    if onnx is not None and onnx.resolve() == output.resolve():
         raise ConversionError(
-            f"cannot write '{output}'", expected="a file name", got="a folder", hint="add NAME.tflite to it"
+            "bundle and ONNX file have one name", expected="two names", got=str(onnx), hint="end it in .onnx"
         )
+
+
+def _choose_mode(
+    student: StudentFile, precision: Precision, mode: Mode | None, max_drop: float, min_agreement: float
+) -> Mode:
+    """The mode, after checking the options."""
     problem = (
         f"precision '{precision}'" if precision not in ("int8", "float32")
         else f"mode '{mode}'" if mode not in (None, "clip", "stream")
@@ -184,20 +188,6 @@ def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
             got="NaN or infinity",
             hint="put `fill` first in [preprocess] and distil again",
         )
-
-
-@contextlib.contextmanager
-def _onnx_file(path: Path | None) -> Iterator[Path | None]:
-    """A temporary path that becomes ``path`` once everything else has succeeded; None without ``path``."""
-    if path is None:
-        yield None
-        return
-    # The exporter may leave files beside its output, so it works in a folder of its own.
-    with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder) / "model.onnx"
-        yield exported
-        with atomic_file(path) as temporary:
-            temporary.write_bytes(exported.read_bytes())
 
 
 def _quantise(

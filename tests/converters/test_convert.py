@@ -212,6 +212,9 @@ def test_command_does_not_overwrite_the_student(make_student: MakeStudent, tmp_p
     before = (tmp_path / "student.pt").read_bytes()
     assert main([str(tmp_path / "student.pt"), "-o", str(tmp_path / "student.pt")]) == 2
     assert main([str(tmp_path / "student.pt"), "-o", str(tmp_path)]) == 2
+    assert main([str(tmp_path / "student.pt"), "--onnx", str(tmp_path)]) == 2
+    assert main([str(tmp_path / "student.pt"), "-o", str(tmp_path / "a"), "--onnx", str(tmp_path / "a")]) == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["student.pt"]
     assert (tmp_path / "student.pt").read_bytes() == before
 
 
