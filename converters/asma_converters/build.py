@@ -29,8 +29,10 @@ _MAX_GROUPED_CHANNELS = 32  # wider blocks keep the kernels busy without groupin
 
 
 def frame_group(student: FoldedStudent, window: int) -> int:
-    """The largest group of frames, up to 4, that keeps kernels centred on whole groups."""
+    """Frames that the first, narrow blocks treat as one: up to 4, such that kernels stay centred on whole groups."""
     half = student.kernel // 2
+    if len(student.blocks[0].temporal_bias) > _MAX_GROUPED_CHANNELS:
+        return 1
     for group in range(_MAX_GROUP, 1, -1):
         # A padded student would see the frames that fill up the last group; a valid one does not.
         if half % group == 0 and (student.valid or window % group == 0):
@@ -57,13 +59,11 @@ def clip_graph(students: Mapping[str, FoldedStudent], window: int, *, grouped: b
         if window % group:
             # Any frames will do to fill the last group: no later valid frame depends on them.
             x = graph.concat([x, graph.frames(x, 0, group - window % group)], 1)
-        frames, packed = window, 1
+        frames, packed = window, group
         for index, block in enumerate(student.blocks):
             name = _role(stream, f"block{index + 1}")
-            wanted = group if len(block.temporal_bias) <= _MAX_GROUPED_CHANNELS and (packed > 1 or index == 0) else 1
-            if wanted < packed:
-                x = _ungroup(graph, x, packed, frames)
-            packed = wanted
+            if len(block.temporal_bias) > _MAX_GROUPED_CHANNELS and packed > 1:
+                x, packed = _ungroup(graph, x, packed, frames), 1
             hidden = _spatial(graph, x, block, name, packed)
             residual = None
             if block.residual != "none":

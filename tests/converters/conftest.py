@@ -11,7 +11,7 @@ import torch
 
 from asma_edge.preprocess import Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.models.student import Student, StudentKind, student_config
+from asma_trainer.models.student import STUDENT_CHANNELS, Student, StudentKind, student_config
 from asma_trainer.student_file import StudentFile
 
 MakeStudent = Callable[..., StudentFile]
@@ -33,12 +33,17 @@ def movements(layout: Layout, count: int, frames: int, seed: int, pixels: bool =
 
 @torch.no_grad()
 def random_network(
-    layout: Layout, kind: StudentKind, classes: int, clips: FloatArray, seed: int, channels: Sequence[int] | None = None
+    layout: Layout,
+    kind: StudentKind,
+    classes: int,
+    clips: FloatArray,
+    seed: int,
+    channels: Sequence[int] = STUDENT_CHANNELS,
+    kernel: int = 9,
 ) -> Student:
     """A network whose BatchNorms have seen the clips, whose edges are unequal and whose logits differ."""
     torch.manual_seed(seed)
-    config = student_config(kind) if channels is None else student_config(kind, tuple(channels))
-    network = Student(layout, config, classes)
+    network = Student(layout, student_config(kind, tuple(channels), kernel), classes)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.weight.uniform_(0.5, 1.5)
@@ -73,6 +78,8 @@ def make_student() -> MakeStudent:
         seed: int = 0,
         units: str = "metres",
         honest: bool = True,
+        channels: Sequence[int] = STUDENT_CHANNELS,
+        kernel: int = 9,
         **values: Any,
     ) -> StudentFile:
         torch.set_num_threads(1)
@@ -82,7 +89,7 @@ def make_student() -> MakeStudent:
         frames = np.stack([Preprocessor(spec, skeleton)(clip) for clip in raw])
         inputs = to_streams(frames[:, 1:], frames[:, 0], skeleton, streams, spec.units)
         models = {
-            stream: random_network(skeleton, kind, classes, inputs[stream][:clips], seed + number)
+            stream: random_network(skeleton, kind, classes, inputs[stream][:clips], seed + number, channels, kernel)
             for number, stream in enumerate(streams)
         }
         student = StudentFile(

@@ -82,6 +82,19 @@ def test_float_graph_equals_plain_loops(make_student: MakeStudent, kind: str, wi
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kernel", "channels"), [(3, (8, 8)), (5, (8, 40, 8)), (7, (4, 8, 64)), (9, (64, 8))])
+@pytest.mark.parametrize("kind", ["device", "paper"])
+def test_other_sizes_are_exact_too(
+    make_student: MakeStudent, kind: str, kernel: int, channels: tuple[int, ...]
+) -> None:
+    student = make_student("coco17", kind, streams=("joint",), window=30, clips=2, kernel=kernel, channels=channels)
+    folded = fold(student.models["joint"])
+    clips = student.inputs(student.golden)
+    expected = np.stack([reference(folded, clip) for clip in clips["joint"]])
+    logits = SignatureModel(write_model({"clip": clip_graph({"joint": folded}, 30)}, None), "clip").logits(clips)
+    np.testing.assert_allclose(logits["joint"], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_bias_that_differs_between_joints_is_kept_apart(make_student: MakeStudent) -> None:
     network = make_student("coco17", streams=("joint",)).models["joint"]
     graphs = [block.graph for block in fold(network).blocks]
