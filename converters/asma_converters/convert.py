@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -68,64 +69,69 @@ def convert(
     _check_files(output, onnx)
     mode = _choose_mode(student, precision, mode, max_drop, min_agreement)
 
+    with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_file:
+        model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, say)
+        comparison.gate(max_drop, min_agreement)
+        say("verify and write the bundle")
+        info = _describe(student, output, precision, mode)
+        report = ConversionReport(
+            output=output,
+            precision=precision,
+            mode=mode,
+            stages=tuple(comparison.stages),
+            agreement=comparison.agreement(-1, 0),
+            max_drop=float(max_drop),
+            min_agreement=float(min_agreement),
+            parameters=info.parameters,
+            macs=info.macs,
+            model_bytes=len(model),
+            file_bytes=0,
+            calibration_clips=len(student.calibration),
+            golden_clips=len(student.golden),
+            warnings=warnings,
+            onnx=onnx,
+        )
+        # The bundle's own copy has no local paths, nor the size of the file it is part of.
+        values = {k: v for k, v in report.to_dict().items() if k not in ("output", "onnx", "file_bytes")}
+        values |= {"format": REPORT_VERSION, "versions": versions()}
+        card = model_card(info, comparison.stages, len(student.golden))
+        golden = golden_arrays(student, SignatureModel(model, "clip"))
+        _check_bundle(Bundle(output, info, model, values, golden, card, 0))
+        write_bundle(output, model, info, golden=golden, report=values, card=card)
+    return dataclasses.replace(report, file_bytes=output.stat().st_size)
+
+
+def _run_stages(
+    student: StudentFile, precision: Precision, mode: Mode, onnx_file: Path | None, say: Progress
+) -> tuple[bytes, Comparison, tuple[str, ...]]:
+    """The model's bytes, every stage compared with the one before, and warnings."""
     say("fold BatchNorms")
     folded = {stream: fold(model) for stream, model in student.models.items()}
     _check_fit(student, folded)
-    golden_clips = student.inputs(student.golden)
+    clips = student.inputs(student.golden)
     comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
-    comparison.add("torch", torch_logits(student.models, golden_clips))
+    comparison.add("torch", torch_logits(student.models, clips))
     deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
-    comparison.add("deploy", torch_logits(deploy, golden_clips))
+    comparison.add("deploy", torch_logits(deploy, clips))
 
-    with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_path:
-        if onnx_path is not None:
-            say("export ONNX")
-            export_onnx(DeployModel(folded), onnx_path, student.window, student.layout.num_joints)
-            comparison.add("onnx", onnx_logits(onnx_path, golden_clips), size=onnx_path.stat().st_size)
+    if onnx_file is not None:
+        say("export ONNX")
+        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints)
+        comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
 
-        say("write the float32 model")
-        graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window)}
-        if mode == "stream":
-            graphs["stream"] = stream_graph(folded, student.window)
-        model = write_model(graphs, None)
-        comparison.add("float32", SignatureModel(model, "clip").logits(golden_clips), size=len(model))
-        scales: dict[str, dict[Any, Scale]] | None = None
-        if precision == "int8":
-            say(f"calibrate on {len(student.calibration)} clips")
-            scales = _quantise(student, folded, graphs)
-            model = write_model(graphs, scales)
-            logits = SignatureModel(model, "clip").logits(golden_clips)
-            comparison.add("int8", logits, size=len(model), exact=False)
-        warnings = _check_delegation(graphs, scales)
-        comparison.gate(max_drop, min_agreement)
-
-        say("verify and write the bundle")
-        info = _describe(student, output, precision, mode)
-        values: dict[str, Any] = {
-            "output": output,
-            "precision": precision,
-            "mode": mode,
-            "stages": tuple(comparison.stages),
-            "agreement": comparison.agreement(-1, 0),
-            "max_drop": float(max_drop),
-            "min_agreement": float(min_agreement),
-            "parameters": info.parameters,
-            "macs": info.macs,
-            "model_bytes": len(model),
-            "calibration_clips": len(student.calibration),
-            "golden_clips": len(student.golden),
-            "warnings": warnings,
-            "onnx": onnx,
-        }
-        # The bundle's own copy has no local paths, nor the size of the file it is part of.
-        report = ConversionReport(**values, file_bytes=0).to_dict()
-        report = {key: value for key, value in report.items() if key not in ("output", "onnx", "file_bytes")}
-        report |= {"format": REPORT_VERSION, "versions": versions()}
-        card = model_card(info, comparison.stages, len(student.golden))
-        golden = golden_arrays(student, SignatureModel(model, "clip"))
-        _check_bundle(Bundle(output, info, model, report, golden, card, 0))
-        write_bundle(output, model, info, golden=golden, report=report, card=card)
-    return ConversionReport(**values, file_bytes=output.stat().st_size)
+    say("write the float32 model")
+    graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window)}
+    if mode == "stream":
+        graphs["stream"] = stream_graph(folded, student.window)
+    model = write_model(graphs, None)
+    comparison.add("float32", SignatureModel(model, "clip").logits(clips), size=len(model))
+    scales: dict[str, dict[Any, Scale]] | None = None
+    if precision == "int8":
+        say(f"calibrate on {len(student.calibration)} clips")
+        scales = _quantise(student, folded, graphs)
+        model = write_model(graphs, scales)
+        comparison.add("int8", SignatureModel(model, "clip").logits(clips), size=len(model), exact=False)
+    return model, comparison, _check_delegation(graphs, scales)
 
 
 def _check_files(output: Path, onnx: Path | None) -> None:
