@@ -3,7 +3,7 @@
 Every step is causal: the numbers of a frame depend on that frame and earlier ones only, so a stream that
 arrives frame by frame and a whole clip see the same values (to 1e-6). Steps run in the order given:
 
-``fill``    a missing (NaN) joint keeps its last position; before it was ever seen it takes the pose's origin.
+``fill``    a missing (NaN) joint keeps its last position; until it is first seen it moves with the pose's origin.
 ``centre``  each frame is shifted so that the layout's origin is (0, 0, 0).
 ``scale``   division by the running torso length (mid-shoulder to mid-hip); makes pixels unit-free.
 ``view``    rotation about the vertical so that the running shoulder line points along x (metres only).
@@ -115,7 +115,8 @@ class Preprocessor:
 
     def reset(self) -> None:
         """Forget earlier frames: the next frame starts a new sequence."""
-        self._last: npt.NDArray[np.float64] | None = None
+        self._last = np.zeros((self.layout.num_joints, 3))
+        self._seen = np.zeros(self.layout.num_joints, dtype=bool)
         self._means: dict[str, tuple[npt.NDArray[np.float64], int]] = {}
 
     def __call__(self, frames: FloatArray) -> FloatArray:
@@ -141,7 +142,10 @@ class Preprocessor:
             poses = poses.copy()
             last = self._last
             for pose, gone in zip(poses, missing, strict=True):
-                pose[gone] = _origin_of(pose, gone, self._origin) if last is None else last[gone]
+                self._seen = self._seen | ~gone
+                kept = gone & self._seen
+                pose[kept] = last[kept]
+                pose[~self._seen] = _origin_of(pose, ~self._seen, self._origin)
                 if self._dims == 2:
                     pose[gone, 2] = 0.0
                 last = pose
@@ -149,6 +153,7 @@ class Preprocessor:
             poses = np.nan_to_num(poses)
         if len(poses):
             self._last = poses[-1].copy()
+            self._seen = self._seen | ~missing[-1]
         return poses
 
     def _centre(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -190,13 +195,13 @@ class Preprocessor:
 
 
 def _origin_of(
-    pose: npt.NDArray[np.float64], gone: npt.NDArray[np.bool_], origin: Sequence[int]
+    pose: npt.NDArray[np.float64], unseen: npt.NDArray[np.bool_], origin: Sequence[int]
 ) -> npt.NDArray[np.float64]:
-    """(3,) where a never-seen joint is put: the seen origin joints' mean, else all seen joints' mean, else 0."""
-    seen = [joint for joint in origin if not gone[joint]]
+    """(3,) where a never-seen joint is put: the other origin joints' mean, else all other joints' mean, else 0."""
+    seen = [joint for joint in origin if not unseen[joint]]
     if seen:
         return np.asarray(pose[seen].mean(axis=0))
-    return np.asarray(pose[~gone].mean(axis=0)) if not gone.all() else np.zeros(3)
+    return np.asarray(pose[~unseen].mean(axis=0)) if not unseen.all() else np.zeros(3)
 
 
 def to_streams(

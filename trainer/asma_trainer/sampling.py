@@ -58,9 +58,14 @@ class Batch:
 
 
 def bodies(clip: FloatArray) -> list[FloatArray]:
-    """(T, V, 3) frames of each person present in a clip (T, M, V, 3); the first person if nobody is."""
-    present = [person for person in range(clip.shape[1]) if not np.isnan(clip[:, person]).all()]
-    return [clip[:, person] for person in present or [0]]
+    """(T', V, 3) frames of each person present in a clip (T, M, V, 3); the first person if nobody is.
+
+    Frames before anybody is seen are left out, as the device skips them.
+    """
+    seen_TM = ~np.isnan(clip).any(axis=3).all(axis=2)
+    first = int(seen_TM.any(axis=1).argmax())
+    present = np.flatnonzero(seen_TM.any(axis=0)).tolist()
+    return [clip[first:, person] for person in present or [0]]
 
 
 def preprocess_spec(dataset: PreparedDataset, data: DataConfig) -> PreprocessSpec:
