@@ -82,8 +82,8 @@ class SignatureModel:
 
 
 def delegated_nodes(model: bytes) -> int | None:
-    """How many operators LiteRT runs for the first graph: 1 if XNNPACK took everything as one; None if it does not tell
-    or has no XNNPACK."""
+    """1 if XNNPACK takes the first graph as one node from inputs to outputs, 2 or more if it does not; None if the
+    runtime does not tell or has no XNNPACK."""
     with _refusals("graph"):
         interpreter = Interpreter(model_content=model, num_threads=1)
         interpreter.allocate_tensors()
@@ -95,9 +95,8 @@ def delegated_nodes(model: bytes) -> int | None:
     delegates = [op for op in ops if op["op_name"] == "DELEGATE"]
     if not delegates:
         return None
-    taken = set()
-    for op in delegates:
-        taken |= set(op["outputs"])
-    wanted = {detail["index"] for detail in interpreter.get_output_details()}
-    whole = len(delegates) == 1 and wanted <= set(delegates[0]["outputs"])
-    return 1 if whole else max(2, len(delegates) + len(wanted - taken))
+    inputs = {detail["index"] for detail in interpreter.get_input_details()}
+    outputs = {detail["index"] for detail in interpreter.get_output_details()}
+    first = delegates[0]
+    whole = len(delegates) == 1 and inputs <= set(first["inputs"]) and outputs <= set(first["outputs"])
+    return 1 if whole else max(2, len(delegates))

@@ -151,6 +151,21 @@ def test_every_buffer_is_aligned_and_both_graphs_share_constants() -> None:
         )
 
 
+def test_a_graph_that_xnnpack_splits_is_noticed() -> None:
+    whole = write_model({"a": small_graph()}, None)
+    if delegated_nodes(whole) is None:
+        pytest.skip("this runtime does not tell what XNNPACK takes")
+    graph = Graph()
+    x = graph.input("x", (1, 8, 8, 4))
+    y = graph.add(x, x)
+    y = graph.reshape(y, (1, 2, 2, 2, 2, 4, 4))  # too many axes for its transpose
+    y = graph.reshape(graph.transpose(y, (0, 6, 5, 4, 3, 2, 1)), (1, 8, 8, 4))
+    graph.output("y", graph.add(y, y))
+    nodes = delegated_nodes(write_model({"a": graph}, None))
+    assert nodes is not None
+    assert nodes > 1
+
+
 def test_the_writer_is_deterministic() -> None:
     graph = small_graph()
     assert write_model({"a": graph}, None) == write_model({"a": graph}, None)
