@@ -36,6 +36,8 @@ DEFAULT_FPS = 30.0
 # Names as typed by the user, and the modules that read them; a module is imported when its format is used.
 FORMATS: dict[str, str] = {
     "seq-npz": "asma_trainer.formats.seq_npz",
+    "ntu60": "asma_trainer.formats.ntu60",
+    "ntu120": "asma_trainer.formats.ntu120",
 }
 
 

@@ -1,0 +1,191 @@
+"""The files of a source, in a folder or a zip archive. Nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from asma_trainer.errors import DataError
+
+MAX_FILE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file.
+
+    Attributes:
+        path: on disk, or inside ``archive``.
+        size: bytes, as the folder or archive states them.
+        stamp: time of the last change, or the archive's checksum; tells a file from a changed one.
+        archive: the zip file that it is in; None: an ordinary file.
+    """
+
+    path: str
+    size: int
+    stamp: int
+    archive: str | None = None
+
+    @property
+    def name(self) -> str:
+        """File name without its folders."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def stem(self) -> str:
+        """File name without folders and last suffix."""
+        return PurePosixPath(self.path).stem
+
+    @property
+    def folder(self) -> str:
+        """Where it is, without its name."""
+        return str(PurePosixPath(self.path).parent)
+
+    def __str__(self) -> str:
+        return self.path if self.archive is None else f"{self.archive}/{self.path}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a file, or a file with what its reader must know beside it; shown to the user as the file."""
+
+    entry: Entry
+    detail: tuple[object, ...] = field(default=())
+
+    def __str__(self) -> str:
+        return str(self.entry)
+
+
+def list_files(source: Path, pattern: str, what: str) -> list[Entry]:
+    """The files whose name matches ``pattern`` (a regular expression, case ignored), sorted by name, then folder.
+
+    Args:
+        source: a folder, which is searched to the bottom, or a zip archive.
+        what: what the files are, for the message when there are none.
+
+    Raises:
+        DataError: the source is missing, unreadable or not a folder or zip archive, or has no such file.
+    """
+    fits = re.compile(pattern, re.IGNORECASE)
+    try:
+        entries = _in_folder(source, fits) if source.is_dir() else _in_archive(source, fits)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(
+            f"cannot read '{source}'",
+            expected="a readable folder or zip archive",
+            got=f"{type(error).__name__}: {error}",
+            hint="check the path, its permissions, and that the download is complete",
+        ) from error
+    if not entries:
+        raise DataError(
+            f"'{source}' has no {what}",
+            expected=f"files with names like {pattern}, in any folder below",
+            got="none",
+            hint="give the folder or zip archive that the data set came in",
+        )
+    return sorted(entries, key=lambda entry: (entry.name, entry.path))
+
+
+def _in_folder(source: Path, fits: re.Pattern[str]) -> list[Entry]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    entries = []
+    for folder, _, names in os.walk(source, onerror=refuse):
+        for name in names:
+            if fits.fullmatch(name):
+                path = os.path.join(folder, name)
+                status = os.stat(path)
+                entries.append(Entry(path, status.st_size, status.st_mtime_ns))
+    return entries
+
+
+def _in_archive(source: Path, fits: re.Pattern[str]) -> list[Entry]:
+    with zipfile.ZipFile(source) as archive:
+        return [
+            Entry(info.filename, info.file_size, info.CRC, str(source))
+            for info in archive.infolist()
+            if fits.fullmatch(PurePosixPath(info.filename).name) and not info.filename.startswith("__MACOSX/")
+        ]
+
+
+def read_bytes(entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DataError: it is unreadable, empty, damaged, larger than ``limit`` bytes once unpacked, or its name in the
+            archive leads out of the archive.
+    """
+    if entry.archive is not None and not _stays_inside(entry.path):
+        raise bad_file(entry, "names inside the archive", f"'{entry.path}', which leads out of it")
+    if entry.size > limit:
+        raise bad_file(entry, f"at most {limit} bytes", f"{entry.size} bytes")
+    try:
+        if entry.archive is None:
+            with open(entry.path, "rb") as stream:
+                data = stream.read(limit + 1)
+        else:
+            with _archive(entry.archive).open(entry.path) as member:
+                data = member.read(limit + 1)
+    except (OSError, EOFError, RuntimeError, NotImplementedError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise bad_file(entry, "a readable file", f"{type(error).__name__}: {error}") from error
+    if len(data) > limit:
+        raise bad_file(entry, f"at most {limit} bytes", "more")
+    if not data.strip():
+        raise bad_file(entry, "content", "an empty file")
+    return data
+
+
+def read_text(entry: Entry, limit: int = MAX_FILE_BYTES) -> str:
+    """The content of a text file; bytes that are not UTF-8 become replacement characters."""
+    return read_bytes(entry, limit).decode("utf-8", errors="replace")
+
+
+@lru_cache(maxsize=2)
+def _archive(path: str) -> zipfile.ZipFile:
+    """Kept open: listing a large archive takes longer than reading a file of it."""
+    return zipfile.ZipFile(path)
+
+
+def _stays_inside(path: str) -> bool:
+    parts = re.split(r"[/\\]", path)
+    return ".." not in parts and not path.startswith(("/", "\\")) and ":" not in parts[0]
+
+
+def bad_file(
+    entry: object,
+    expected: str,
+    got: str,
+    *,
+    line: int | None = None,
+    hint: str = "",
+    error: type[DataError] = DataError,
+) -> DataError:
+    """The error of a file that cannot be used; ``line`` counts from 1."""
+    where = "" if line is None else f", line {line}"
+    return error(f"'{entry}'{where}: malformed", expected=expected, got=got, hint=hint or SKIP_HINT)
+
+
+SKIP_HINT = "get an intact copy, or leave out what is malformed with --skip-bad"
+
+
+def shown(text: str | bytes, length: int = 60) -> str:
+    """Some of a text from a file, fit for an error message."""
+    plain = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text
+    return repr(plain if len(plain) <= length else plain[:length] + "...")
+
+
+def duplicates(names: Iterable[str]) -> list[str]:
+    """Names that occur more than once, each given once."""
+    seen, twice = set[str](), dict[str, None]()
+    for name in names:
+        if name in seen:
+            twice[name] = None
+        seen.add(name)
+    return list(twice)

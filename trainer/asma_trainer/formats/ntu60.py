@@ -1,0 +1,17 @@
+"""``ntu60``: see `asma_trainer.formats.ntu`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asma_trainer.formats import ImportOptions, Source
+from asma_trainer.formats.ntu import NTU60, add_arguments, open_release
+
+__all__ = ["SUMMARY", "add_arguments", "open_source"]
+
+SUMMARY = "NTU RGB+D 60: a folder or zip archive of .skeleton files"
+
+
+def open_source(path: Path, options: ImportOptions) -> Source:
+    """Open NTU RGB+D 60; see `open_release`."""
+    return open_release(NTU60, path, options)

@@ -1,0 +1,79 @@
+"""Tables of numbers out of text, with the line of whatever is not a number; and coordinates that can be true."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_edge.skeleton import FloatArray
+from asma_trainer.formats.listing import bad_file, shown
+
+Float64Array = npt.NDArray[np.float64]
+
+MAX_COORDINATE = 1000.0  # metres; sensors see a few, motion capture a few tens
+
+
+def parse_table(entry: object, data: bytes, columns: int, separator: bytes | None = None) -> Float64Array:
+    """(rows, columns) numbers of a text with ``columns`` on each line; empty lines at its end do not count.
+
+    Args:
+        entry: the file, for messages.
+        separator: between numbers; None: spaces and tabs.
+
+    Raises:
+        DataError: a line has another count, or text where a number belongs; the message names file and line.
+    """
+    values = array("d")
+    for number, line in enumerate(data.rstrip().splitlines(), 1):
+        tokens = line.split(separator)
+        if len(tokens) != columns:
+            raise bad_file(entry, f"{columns} numbers a line", f"{len(tokens)}", line=number)
+        try:
+            values.extend(map(float, tokens))
+        except ValueError:
+            raise bad_file(entry, "a number", first_non_number(tokens), line=number) from None
+    return np.frombuffer(values, dtype=np.float64).reshape(-1, columns)
+
+
+def first_non_number(tokens: list[bytes]) -> str:
+    """The first token that ``float`` refuses, fit for a message; empty where there is none."""
+    for token in tokens:
+        try:
+            float(token)
+        except ValueError:
+            return shown(token)
+    return ""
+
+
+def checked_poses(entry: object, poses: Float64Array | FloatArray, *, line: int | None = None) -> FloatArray:
+    """Poses (T, ..., V, 3) as float32, or an error where a coordinate is NaN, infinite or absurd.
+
+    Args:
+        entry: the file, for messages.
+        line: of the first frame, in files where a line is a frame; None: the message names the frame.
+
+    Raises:
+        DataError: see above; the message names the file and the line or frame.
+    """
+    possible = np.abs(poses) <= MAX_COORDINATE  # false for NaN
+    if not possible.all():
+        frame = int(np.flatnonzero(~possible.reshape(len(poses), -1).all(axis=1))[0])
+        worst = float(poses[frame][~possible[frame]][0])
+        raise bad_file(
+            entry,
+            f"coordinates in metres, within ±{MAX_COORDINATE:g}",
+            f"{worst:g}" if line is not None else f"{worst:g} in frame {frame + 1}",
+            line=None if line is None else line + frame,
+        )
+    return np.asarray(poses, dtype=np.float32)
+
+
+def nan_where_absent(poses: FloatArray) -> FloatArray:
+    """Skeletons (..., V, 3) whose coordinates are all exactly 0 were not seen: they become NaN."""
+    absent = (poses == 0).all(axis=(-2, -1))
+    if absent.any():
+        poses = poses.copy()
+        poses[absent] = np.nan
+    return poses
