@@ -46,9 +46,18 @@ def _parser() -> argparse.ArgumentParser:
         )
         stage.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
         stage.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto")
-        stage.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default 0)")
+        stage.add_argument(
+            "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
+        )
         stage.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _report(options.out, options.stage, options.json)
     except AsmaError as error:
         print(f"asma-train: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"asma-train: cannot write: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("asma-train: interrupted; the same command continues from the last checkpoint", file=sys.stderr)

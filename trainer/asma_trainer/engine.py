@@ -5,6 +5,8 @@ A stage is an ``nn.Module`` whose ``forward(batch, generator)`` returns (loss, m
     metrics.jsonl   one JSON line per logged step
     last.pt         model, optimiser and step; renamed into place, so always whole
 
+and config.toml, the full settings, beside the folders of the stage's streams.
+
 Random numbers depend on (seed, step, rank) alone: dropout and augmentation are re-seeded at every step. A run that
 is killed at any moment and started again therefore ends with the same bits (CPU, same number of threads).
 """
@@ -136,16 +138,18 @@ def fit(
     *,
     seed: int,
     digest: str,
+    config: str,
     compute: Compute,
     title: str,
 ) -> None:
     """Train ``stage`` for ``schedule.steps`` steps, or what is left of them; afterwards it is in evaluation mode.
 
     Args:
-        folder: receives metrics.jsonl and last.pt.
+        folder: receives metrics.jsonl and last.pt; its parent, the stage's folder, receives config.toml.
         stage: forward(batch, generator) -> (loss, metrics); only parameters that require gradients are trained.
         batches: item ``step`` is this process's batch.
         digest: identifies settings, data and earlier stages; a checkpoint with another digest is refused.
+        config: the settings as TOML; written once it is certain that the stage can run with them.
         title: shown with the progress.
 
     Raises:
@@ -155,6 +159,9 @@ def fit(
     parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
     start = _resume(folder, stage, optimiser, digest, compute.device)
+    if compute.main:
+        with atomic_file(folder.parent / "config.toml") as temporary:
+            temporary.write_text(config, encoding="utf-8")
     if start < schedule.steps:
         _train(folder, stage, optimiser, batches, schedule, start, seed, digest, compute, title)
     stage.eval()

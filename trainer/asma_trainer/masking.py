@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asma_edge.skeleton import Layout
+from asma_trainer.errors import RecipeError
 from asma_trainer.models.teacher import Encoder
 from asma_trainer.recipe import MaskConfig
 
@@ -84,9 +85,20 @@ def frames_to_keep(
 
 
 class Masker:
-    """Makes the masked views of one encoder for a layout."""
+    """Makes the masked views of one encoder for a layout.
+
+    Raises:
+        RecipeError: the mask would leave no joint.
+    """
 
     def __init__(self, layout: Layout, encoder: Encoder, config: MaskConfig) -> None:
+        if config.joints >= layout.num_joints:
+            raise RecipeError(
+                "mask.joints leaves no joint",
+                expected=f"fewer than the {layout.num_joints} joints of layout '{layout.name}'",
+                got=str(config.joints),
+                hint="the paper masks 9 of 25 joints; keep about that share",
+            )
         self.encoder, self.config = encoder, config
         self.probabilities = joint_probabilities(layout, encoder, config.low_degree)
 

@@ -7,21 +7,21 @@ and applies overrides. Unknown keys and wrong types are refused by name.
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import tomllib
-import types
-import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from asma_edge.preprocess import STEPS, STREAMS
+from asma_edge.skeleton import MAX_JOINTS
 from asma_trainer.errors import RecipeError
 from asma_trainer.models.stgcn import TEACHER_CONFIG
 from asma_trainer.models.student import STUDENT_CHANNELS, StudentKind
-from asma_trainer.models.teacher import Tokens
+from asma_trainer.models.teacher import HEADS, Tokens
+from asma_trainer.recipe_values import build, override_value, to_toml
 from asma_trainer.student_file import Sampling
 
 Stage = Literal["pretrain", "finetune", "align", "distill", "baseline", "evaluate"]
@@ -239,28 +239,86 @@ class Recipe:
     evaluate: EvaluateConfig = EvaluateConfig()
 
     def __post_init__(self) -> None:
-        for problem, bad in {
-            f"streams {list(self.streams)}": not self.streams or not set(self.streams) <= set(STREAMS),
-            f"{len(self.fusion)} fusion weights for {len(self.streams)} streams": len(self.fusion) != len(self.streams),
-            "fusion weights must be positive": min(self.fusion, default=0) <= 0,
-            f"data.preprocess {list(self.data.preprocess)}": not set(self.data.preprocess) <= set(STEPS),
-            "data.frames must be at least 2": self.data.frames < 2,
-            "data.fps must be positive": self.data.fps <= 0,
-            "encoder.channels and encoder.strides differ in length": len(self.encoder.channels)
-            != len(self.encoder.strides),
-            "encoder.channels must end in a multiple of 4": self.encoder.channels[-1] % 4 != 0,
-            f"data.frames is shorter than a device student's {self.min_device_frames}": self.student.kind == "device"
-            and self.data.frames < self.min_device_frames,
-            "mask.frames and mask.extra_frames leave no frame": self.mask.frames + self.mask.extra_frames
-            >= self.data.frames,
-        }.items():
-            if bad:
-                raise RecipeError(
-                    f"recipe '{self.name}' is impossible",
-                    expected="settings that fit each other",
-                    got=problem,
-                    hint="see docs/training.md for what each key means",
-                )
+        for problem in self._problems():
+            raise RecipeError(
+                f"recipe '{self.name}' is impossible",
+                expected="settings that are possible and fit each other",
+                got=problem,
+                hint="see docs/training.md for what each key means",
+            )
+
+    def _problems(self) -> Iterator[str]:
+        data, encoder, mask, student = self.data, self.encoder, self.mask, self.student
+        if not self.streams or not set(self.streams) <= set(STREAMS) or len(set(self.streams)) < len(self.streams):
+            yield f"streams {list(self.streams)}; each of {', '.join(STREAMS)} at most once"
+        if len(self.fusion) != len(self.streams):
+            yield f"{len(self.fusion)} fusion weights for {len(self.streams)} streams"
+        if not self.stages or len(set(self.stages)) < len(self.stages):
+            yield f"stages {list(self.stages)}; each at most once"
+        if not data.test:
+            yield "data.test names no split"
+        if not set(data.preprocess) <= set(STEPS):
+            yield f"data.preprocess {list(data.preprocess)}; steps are {', '.join(STEPS)}"
+        if not (encoder.channels and student.channels):
+            yield "encoder.channels or student.channels is empty"
+        elif encoder.channels[-1] % HEADS:
+            yield f"encoder.channels must end in a multiple of {HEADS}, the attention heads"
+        if len(encoder.channels) != len(encoder.strides):
+            yield "encoder.channels and encoder.strides differ in length"
+        if student.kind == "device" and data.frames < self.min_device_frames:
+            yield f"data.frames is shorter than a device student's {self.min_device_frames}"
+        if mask.frames + mask.extra_frames >= data.frames:
+            yield "mask.frames and mask.extra_frames leave no frame"
+        for name, value, low, high in self._ranges():
+            if not low <= value <= high:
+                yield f"{name} = {value}, which is not within {low:g} to {high:g}"
+        for name, kernel in (("encoder.kernel", encoder.kernel), ("student.kernel", student.kernel)):
+            if kernel % 2 == 0:
+                yield f"{name} is even; a frame has as many neighbours before as after"
+
+    def _ranges(self) -> Iterator[tuple[str, float, float, float]]:
+        """(key, value, least, greatest) of every number."""
+        tiny, most = 1e-12, math.inf
+        yield "seed", self.seed, 0, 2**63 - 1
+        yield "data.frames", self.data.frames, 2, 10_000
+        yield "data.fps", self.data.fps, 0.1, 1000
+        for index, weight in enumerate(self.fusion):
+            yield f"fusion[{index}]", weight, tiny, 1e6
+        for name in ("pretrain", "finetune", "align", "distill"):
+            schedule: Schedule = getattr(self, name)
+            yield f"{name}.steps", schedule.steps, 1, most
+            yield f"{name}.batch", schedule.batch, 2, most
+            yield f"{name}.lr", schedule.lr, tiny, 1e3
+            yield f"{name}.weight_decay", schedule.weight_decay, 0, 1e3
+            yield f"{name}.warmup", schedule.warmup, 0, most
+        for name, augment in (("augment", self.augment), ("pretrain.augment", self.pretrain.augment)):
+            for key, value in dataclasses.asdict(augment).items():
+                yield f"{name}.{key}", value, 0, {"crop": 0.5, "flip": 1, "scale": 3, "speed": 3}.get(key, 1e3)
+        for name, sizes in (
+            ("encoder.channels", self.encoder.channels),
+            ("encoder.strides", self.encoder.strides),
+            ("student.channels", self.student.channels),
+        ):
+            for index, size in enumerate(sizes):
+                yield f"{name}[{index}]", size, 1, 65536
+        yield "encoder.kernel", self.encoder.kernel, 1, 1001
+        yield "student.kernel", self.student.kernel, 1, 1001
+        yield "encoder.dropout", self.encoder.dropout, 0, 0.99
+        yield "student.dropout", self.student.dropout, 0, 0.99
+        yield "student.calibration", self.student.calibration, 1, most
+        yield "student.golden", self.student.golden, 1, most
+        yield "mask.joints", self.mask.joints, 0, MAX_JOINTS - 1
+        yield "mask.frames", self.mask.frames, 0, most
+        yield "mask.extra_frames", self.mask.extra_frames, 0, most
+        yield "pretrain.width", self.pretrain.width, 1, 1 << 20
+        yield "pretrain.redundancy", self.pretrain.redundancy, 0, 1e3
+        yield "finetune.label_smoothing", self.finetune.label_smoothing, 0, 0.99
+        yield "distill.tau", self.distill.tau, 1e-3, 1e3
+        yield "distill.label_weight", self.distill.label_weight, 0, 1
+        yield "distill.feature_weight", self.distill.feature_weight, 0, 1e6
+        yield "evaluate.probe_steps", self.evaluate.probe_steps, 1, most
+        yield "evaluate.probe_lr", self.evaluate.probe_lr, tiny, 1e3
+        yield "evaluate.stride", self.evaluate.stride, 1, most
 
     @property
     def min_device_frames(self) -> int:
@@ -275,7 +333,7 @@ class Recipe:
 
     def to_toml(self) -> str:
         """The recipe as a TOML file that `load_recipe` reads back unchanged."""
-        return _to_toml(dataclasses.asdict(self))
+        return to_toml(dataclasses.asdict(self))
 
 
 def recipe_names() -> list[str]:
@@ -297,7 +355,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             text = _folder().joinpath(f"{source}.toml").read_text(encoding="utf-8")
         values = tomllib.loads(text)
         for override in overrides:
-            _override(values, override)
+            override_value(values, override)
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"cannot read recipe '{source}'",
@@ -306,78 +364,10 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             hint="check the name, or the TOML at the place given",
         ) from error
     values.setdefault("name", path.stem)
-    recipe = _build(Recipe, values, "")
+    recipe = build(Recipe, values)
     assert isinstance(recipe, Recipe)
     return recipe
 
 
 def _folder() -> Any:
     return resources.files("asma_trainer") / "recipes"
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise ValueError(f"--set needs section.key=value, got '{override}'")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *sections, last = key.strip().split(".")
-    table = values
-    for section in sections:
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise ValueError(f"'{section}' in '{key}' is not a section")
-    table[last] = value
-
-
-def _build(kind: Any, value: Any, place: str) -> Any:
-    """``value`` from TOML as an instance of ``kind``; ``place`` is its dotted name, for the error."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise _wrong(place, "a section", value)
-        hints = typing.get_type_hints(kind)
-        known = [entry.name for entry in dataclasses.fields(kind)]
-        prefix = place + "." if place else ""
-        for key in value:
-            if key not in known:
-                raise RecipeError(
-                    f"unknown recipe key '{prefix}{key}'",
-                    expected="one of " + ", ".join(known),
-                    got=key,
-                    hint="correct the spelling, or remove the key",
-                )
-        return kind(**{key: _build(hints[key], entry, prefix + key) for key, entry in value.items()})
-    if origin is Literal:
-        if value not in arguments:
-            raise _wrong(place, "one of " + ", ".join(map(repr, arguments)), value)
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise _wrong(place, "a list", value)
-        return tuple(_build(arguments[0], entry, f"{place}[{index}]") for index, entry in enumerate(value))
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _build(arguments[0], value, place)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise _wrong(place, {float: "a number", int: "a whole number", str: "text", bool: "true or false"}[kind], value)
-    return value
-
-
-def _wrong(place: str, expected: str, value: Any) -> RecipeError:
-    return RecipeError(
-        f"recipe key '{place}' has the wrong value", expected=expected, got=repr(value), hint="change it"
-    )
-
-
-def _to_toml(values: dict[str, Any], prefix: str = "") -> str:
-    lines, sections = [], []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            sections.append(f"\n[{prefix}{key}]\n" + _to_toml(value, f"{prefix}{key}."))
-        elif value is not None:
-            lines.append(f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}\n")
-    return "".join(lines + sections)

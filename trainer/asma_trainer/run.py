@@ -80,12 +80,11 @@ class Run:
 
     def stage(self, stage: Stage) -> None:
         """Run one stage for every stream; finished work is not repeated."""
-        if self.compute.main:
-            with atomic_file(self.folder / stage / "config.toml") as temporary:
-                temporary.write_text(self.recipe.to_toml(), encoding="utf-8")
         if stage == "evaluate":
             if self.compute.main:
                 self.evaluate()
+                with atomic_file(self.folder / stage / "config.toml") as temporary:
+                    temporary.write_text(self.recipe.to_toml(), encoding="utf-8")
             self.compute.wait()
             return
         for stream in (ALL,) if stage in ("distill", "baseline") else self.recipe.streams:
@@ -121,6 +120,7 @@ class Run:
             schedule,
             seed=seed,
             digest=self.digest(stage, stream),
+            config=self.recipe.to_toml(),
             compute=self.compute,
             title=f"{stage} {stream}",
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -62,7 +63,8 @@ def bodies(clip: FloatArray) -> list[FloatArray]:
 
     Frames before anybody is seen are left out, as the device skips them.
     """
-    seen_TM = ~np.isnan(clip).any(axis=3).all(axis=2)
+    missing_TMV: npt.NDArray[np.bool_] = np.asarray(np.isnan(clip).any(axis=-1), dtype=np.bool_)
+    seen_TM: npt.NDArray[np.bool_] = np.asarray(~missing_TMV.all(axis=-1), dtype=np.bool_)
     first = int(seen_TM.any(axis=1).argmax())
     present = np.flatnonzero(seen_TM.any(axis=0)).tolist()
     return [clip[first:, person] for person in present or [0]]
