@@ -38,6 +38,9 @@ FORMATS: dict[str, str] = {
     "seq-npz": "asma_trainer.formats.seq_npz",
     "ntu60": "asma_trainer.formats.ntu60",
     "ntu120": "asma_trainer.formats.ntu120",
+    "nw-ucla": "asma_trainer.formats.nw_ucla",
+    "utd-mhad": "asma_trainer.formats.utd_mhad",
+    "irds": "asma_trainer.formats.irds",
 }
 
 

@@ -29,7 +29,7 @@ NTU_CLASSES: tuple[str, ...] = (
     "yawn", "stretch", "blow nose",
     # 106-120: two people
     "hit someone with something", "wield a knife at someone", "knock someone over", "grab someone's stuff",
-    "shoot at someone with a gun", "step on someone's foot", "high-five", "cheers and drink", 
-    "carry something together", "take a photo of someone", "follow someone", "whisper in someone's ear", "exchange things",
-    "support someone", "rock-paper-scissors",
+    "shoot at someone with a gun", "step on someone's foot", "high-five", "cheers and drink",
+    "carry something together", "take a photo of someone", "follow someone", "whisper in someone's ear",
+    "exchange things", "support someone", "rock-paper-scissors",
 )  # fmt: skip

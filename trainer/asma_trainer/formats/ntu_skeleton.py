@@ -136,9 +136,9 @@ def _poses(entry: object, lines: list[bytes], line_of: list[int]) -> FloatArray:
     possible = np.abs(values) <= MAX_COORDINATE  # false for NaN
     if not possible.all():
         first = int(np.flatnonzero(~possible)[0])
-        line = line_of[first // (JOINTS * 3)] + first // 3 % JOINTS
+        number = line_of[first // (JOINTS * 3)] + first // 3 % JOINTS
         expected_range = f"coordinates in metres, within ±{MAX_COORDINATE:g}"
-        raise bad_file(entry, expected_range, shown(tokens[first]), line=line + 1)
+        raise bad_file(entry, expected_range, shown(tokens[first]), line=number + 1)
     return values.reshape(-1, JOINTS, 3)
 
 
