@@ -85,7 +85,8 @@ def facing(poses: Array, layout: Layout) -> Array:
     across = poses[:, right] - poses[:, left]
     forward = np.stack([across[:, 2], np.zeros(len(poses)), -across[:, 0]], axis=-1)  # up x across
     length = np.linalg.norm(forward, axis=-1, keepdims=True)
-    return np.divide(forward, length, out=np.full_like(forward, np.nan), where=length > 1e-6)
+    direction: Array = np.divide(forward, length, out=np.full_like(forward, np.nan), where=length > 1e-6)
+    return direction
 
 
 def in_front(poses: Array, layout: Layout, random: np.random.Generator) -> Array:

@@ -1,0 +1,159 @@
+"""``ctrgcn-npz``: the .npz files of CTR-GCN and the many projects that follow it.
+
+``x_train``, ``y_train``, ``x_test``, ``y_test``: x (N, T, 150) float, a frame being 2 people x 25 joints x 3 metres,
+filled up with zeros; y (N, K) one-hot, or (N,) labels. Clips are read one by one from the archive, so files larger
+than memory can be imported. Nothing in the file says who performs: subjects are unknown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, containers
+from asma_trainer.formats.listing import Entry, Part, bad_file
+from asma_trainer.formats.names import mirror_labels
+from asma_trainer.formats.recordings import file_entry
+from asma_trainer.splits import ClipTable, Splits
+
+SUMMARY = "x_train, y_train, x_test, y_test of CTR-GCN and its followers"
+
+_PEOPLE, _JOINTS = 2, 25
+_SIDES = ("train", "test")
+_MAX_LABEL_BYTES = 1 << 30
+_MAX_CLIP_BYTES = 1 << 28
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the format."""
+    containers.add_arguments(parser)
+
+
+def open_source(path: Path, options: ImportOptions) -> Source:
+    """Open a CTR-GCN file.
+
+    Raises:
+        DataError: it is unreadable, or an array is missing, of another shape, or holds Python objects.
+    """
+    entry = file_entry(path)
+    labels, items = {}, []
+    for side in _SIDES:
+        rows = _Rows(entry, f"x_{side}")
+        labels[side] = _labels(entry, f"y_{side}", rows.shape[0])
+        items += [Part(entry, (side, index, int(label))) for index, label in enumerate(labels[side])]
+    if not items:
+        raise bad_file(entry, "at least one clip", "none")
+    classes = containers.class_names(options, np.concatenate(list(labels.values())), entry)
+    layout, units = containers.joints(entry, _JOINTS)
+    info = DatasetInfo(
+        layout=layout,
+        fps=options.fps or DEFAULT_FPS,
+        units=units,
+        classes=classes,
+        mirror_labels=mirror_labels(classes),
+        source=options.source,
+        licence=options.licence,
+    )
+    read = partial(_read, classes=len(classes))
+    return Source.of_items(info, items, read, _splits, people=_PEOPLE, total=len(items), parallel=False)
+
+
+def _splits(table: ClipTable) -> Splits:
+    return {side: np.flatnonzero(np.char.startswith(table.name, side)) for side in _SIDES}
+
+
+def _read(part: Part, classes: int) -> Iterator[Clip]:
+    side, index, label = cast(tuple[str, int, int], part.detail)
+    row = _rows(part.entry, f"x_{side}").read(index)
+    poses = containers.unpad(row.reshape(len(row), _PEOPLE, _JOINTS, 3), "metres")
+    name = f"{side}_{index:06d}"
+    containers.check(part, poses, name, label, classes)
+    yield Clip(poses, label, name)
+
+
+def _labels(entry: Entry, key: str, count: int) -> npt.NDArray[np.int64]:
+    rows = _Rows(entry, key)
+    if rows.shape[:1] != (count,) or len(rows.shape) not in (1, 2) or rows.size > _MAX_LABEL_BYTES:
+        raise bad_file(entry, f"{key} ({count}, classes) or ({count},)", f"{rows.shape}")
+    values = rows.all()
+    if values.ndim == 2:
+        if not np.isin(values, (0, 1)).all() or (values.sum(axis=1) != 1).any():
+            raise bad_file(entry, f"one 1 in each row of {key}", "another sum")
+        labels: npt.NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
+        return labels
+    if values.dtype.kind not in "iu":
+        raise bad_file(entry, f"whole numbers in {key}", str(values.dtype))
+    return values.astype(np.int64)
+
+
+@dataclass
+class _Rows:
+    """The rows of an array in an archive, read where they are asked for; cheapest one after the other."""
+
+    entry: Entry
+    key: str
+
+    def __post_init__(self) -> None:
+        try:
+            archive = zipfile.ZipFile(self.entry.path)
+            self._stream: IO[bytes] = archive.open(f"{self.key}.npy")
+            version = np.lib.format.read_magic(self._stream)
+            if version not in _HEADERS:
+                raise ValueError(f"format version {version}")
+            header: Any = _HEADERS[version](self._stream)
+            self.shape, fortran, self.dtype = header
+            if fortran or self.dtype.hasobject or self.dtype.kind not in "iufb" or not self.shape:
+                raise ValueError(f"an array {self.shape} of {self.dtype}{' in Fortran order' if fortran else ''}")
+        except _DAMAGE as error:
+            raise self._damaged(error) from error
+        self._next = 0
+        self._start = self._stream.tell()
+        self.size = math.prod(self.shape) * self.dtype.itemsize
+        width = _PEOPLE * _JOINTS * 3
+        if self.key.startswith("x_") and (len(self.shape) != 3 or self.shape[2] != width or not self.shape[1]):
+            raise bad_file(self.entry, f"{self.key} (clips, frames, {width})", f"{self.shape}")
+        if self.key.startswith("x_") and self.size // max(self.shape[0], 1) > _MAX_CLIP_BYTES:
+            raise bad_file(self.entry, f"at most {_MAX_CLIP_BYTES} bytes a clip in {self.key}", f"{self.shape}")
+
+    def all(self) -> npt.NDArray[Any]:
+        """The whole array."""
+        return self._take(self.size).reshape(self.shape)
+
+    def read(self, index: int) -> npt.NDArray[np.float32]:
+        """(T, 150) one row."""
+        size = self.size // self.shape[0]
+        if index != self._next:
+            self._stream.seek(self._start + index * size)
+        self._next = index + 1
+        return self._take(size).reshape(self.shape[1:]).astype(np.float32)
+
+    def _take(self, size: int) -> npt.NDArray[Any]:
+        try:
+            data = self._stream.read(size)
+            if len(data) != size:
+                raise EOFError(f"{len(data)} of {size} bytes")
+        except _DAMAGE as error:
+            raise self._damaged(error) from error
+        return np.frombuffer(data, dtype=self.dtype)
+
+    def _damaged(self, error: BaseException) -> Exception:
+        got = f"{type(error).__name__}: {str(error)[:200]}"
+        return bad_file(self.entry, f"an .npz file with an array {self.key} of numbers", got)
+
+
+@lru_cache(maxsize=2)
+def _rows(entry: Entry, key: str) -> _Rows:
+    return _Rows(entry, key)

@@ -1,0 +1,138 @@
+"""``pyskl-pkl``: the annotation pickles of PYSKL and MMAction2.
+
+A dict {"split": {name: [frame_dir, ...]}, "annotations": [...]}, or the annotations alone, or a single one. An
+annotation has ``frame_dir`` (its name), ``label``, ``keypoint`` (M, T, V, 2 or 3) and, for 2D, ``keypoint_score``
+(M, T, V). 17 joints are COCO's in pixels, 25 are Kinect v2's in metres. A split ``val`` is what these projects test
+on: it becomes ``test``, ``xsub_val`` becomes ``xsub-test``. The pickle is read without running anything in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from asma_edge.preprocess import Units
+from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.errors import DataError
+from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, containers, recordings
+from asma_trainer.formats.listing import Entry, Part, bad_file, shown
+from asma_trainer.formats.names import mirror_labels
+from asma_trainer.formats.recordings import file_entry
+from asma_trainer.formats.safe_pickle import PickledArray, as_array, load_pickle
+from asma_trainer.splits import ClipTable, Splits
+
+SUMMARY = "annotation pickle of PYSKL or MMAction2 (read without running it)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the format."""
+    containers.add_arguments(parser)
+    parser.add_argument("--people", type=int, default=1, help="how many people of a clip to keep")
+
+
+def open_source(path: Path, options: ImportOptions) -> Source:
+    """Open an annotation pickle.
+
+    Raises:
+        DataError: it is not one, asks for code to be run, or its first annotations cannot be read.
+    """
+    entry = file_entry(path)
+    splits, annotations = _content(entry)
+    labels = [a["label"] for a in annotations if type(a.get("label")) is int]
+    if not labels:
+        raise bad_file(entry, "annotations with a label", "none")
+    classes = containers.class_names(options, np.array(labels, dtype=np.int64), entry)
+    layout, units = _first(entry, annotations)
+    people = recordings.people_option(options)
+    info = DatasetInfo(
+        layout=layout,
+        fps=options.fps or DEFAULT_FPS,
+        units=units,
+        classes=classes,
+        mirror_labels=mirror_labels(classes),
+        source=options.source,
+        licence=options.licence,
+    )
+
+    def named(table: ClipTable) -> Splits:
+        return {
+            _split_name(name, splits): np.flatnonzero(np.isin(table.name, np.array(members, dtype=np.str_)))
+            for name, members in splits.items()
+        }
+
+    items = [Part(entry, (index,)) for index in range(len(annotations))]
+    read = partial(_read, joints=layout.num_joints, units=units, people=people, classes=len(classes))
+    return Source.of_items(info, items, read, named, people=people, total=len(items), parallel=False)
+
+
+def _split_name(name: str, names: Any) -> str:
+    words = name.lower().replace("_", "-").split("-")
+    tested = ["test" if word in ("val", "valid", "validation") else word for word in words]
+    return "-".join(words if "_".join(tested) in names or "-".join(tested) in names else tested)
+
+
+@lru_cache(maxsize=1)  # every clip is an item of its own, read from the same file
+def _content(entry: Entry) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+    content = load_pickle(entry)
+    splits: Any = {}
+    if isinstance(content, dict) and "annotations" in content:
+        splits, content = content.get("split", {}), content["annotations"]
+    annotations = [content] if isinstance(content, dict) else content
+    if not isinstance(annotations, list) or not annotations or not all(isinstance(a, dict) for a in annotations):
+        raise bad_file(entry, "a dict with annotations, or a list of them", shown(str(content)))
+    if not isinstance(splits, dict) or not all(
+        isinstance(name, str) and isinstance(members, list) and all(isinstance(member, str) for member in members)
+        for name, members in splits.items()
+    ):
+        raise bad_file(entry, "a split that maps names to lists of frame_dir", shown(str(splits)))
+    return splits, annotations
+
+
+def _first(entry: Entry, annotations: list[dict[str, Any]]) -> Any:
+    """Layout and units of the first annotation that can be read."""
+    problem: DataError | None = None
+    for number, annotation in enumerate(annotations):
+        try:
+            shape = as_array(entry, annotation.get("keypoint"), f"keypoint of annotation {number}").shape
+            return containers.joints(entry, shape[2] if len(shape) == 4 else 0)
+        except DataError as error:
+            problem = problem or error
+    assert problem is not None  # there is at least one annotation
+    raise problem
+
+
+def _read(part: Part, joints: int, units: Units, people: int, classes: int) -> Iterator[Clip]:
+    (number,) = cast(tuple[int], part.detail)
+    annotation = _content(part.entry)[1][number]
+    name, label = annotation.get("frame_dir"), annotation.get("label")
+    what = f"annotation {number}"
+    if not isinstance(name, str) or not name or type(label) is not int:
+        raise bad_file(part, f"a frame_dir and a whole label in {what}", f"{shown(str(name))}, {shown(str(label))}")
+    keypoint = as_array(part, annotation.get("keypoint"), f"keypoint of {what}, '{name}'").astype(np.float32)
+    wanted = (2, 3) if units == "pixels" else (3,)
+    if keypoint.ndim != 4 or keypoint.shape[2] != joints or keypoint.shape[3] not in wanted or not keypoint.shape[0]:
+        expected = f"keypoint (people, frames, {joints}, {' or '.join(map(str, wanted))}) in {what}"
+        raise bad_file(part, expected, f"{keypoint.shape}")
+    score = annotation.get("keypoint_score")
+    if units == "pixels" and isinstance(score, PickledArray | list):
+        confidence = as_array(part, score, f"keypoint_score of {what}").astype(np.float32)
+        if confidence.shape != keypoint.shape[:3]:
+            raise bad_file(part, f"keypoint_score {keypoint.shape[:3]} in {what}", f"{confidence.shape}")
+        keypoint = np.concatenate([keypoint[..., :2], confidence[..., None]], axis=-1)
+    elif keypoint.shape[3] == 2:
+        keypoint = np.concatenate([keypoint, np.ones_like(keypoint[..., :1])], axis=-1)
+    frames = annotation.get("total_frames", keypoint.shape[1])
+    if type(frames) is not int or frames != keypoint.shape[1]:
+        raise bad_file(part, f"total_frames {keypoint.shape[1]}, as keypoint has, in {what}", shown(str(frames)))
+    poses = containers.unpad(np.moveaxis(keypoint, 0, 1), units, frames)
+    containers.check(part, poses, name, label, classes)
+    seen = np.nansum(~np.isnan(poses[..., 0]), axis=(0, 2))
+    order = np.argsort(-seen, kind="stable")[:people]
+    kept = np.full((len(poses), people, joints, 3), np.nan, dtype=np.float32)
+    kept[:, : len(order)] = poses[:, order]
+    yield Clip(kept, label, name, **containers.numbers_of_name(name))

@@ -1,0 +1,327 @@
+"""People's own recordings: which clips there are in a folder, what is performed in them, and by whom.
+
+What is performed comes from the first of these that is given:
+
+    --labels FILE     a CSV with the columns file and label, and if you like subject, camera, setup and split
+    --pattern REGEX   with groups named label, subject, camera or setup, searched in each clip's name
+    (neither)         the folder a file lies in: SRC/wave/anna_1.csv is a ``wave``
+    --unlabelled      nothing yet: whole recordings, for ``asma-data label`` to cut
+
+A clip's name is its file's path below SRC without the suffix, with slashes: ``wave/anna_1``. SRC may be a zip
+archive, or one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from asma_edge.buffer import resample
+from asma_edge.skeleton import FloatArray
+from asma_trainer.dataset import Clip
+from asma_trainer.errors import DataError
+from asma_trainer.formats import ImportOptions
+from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes, shown
+from asma_trainer.splits import ClipTable, Splits
+
+UNLABELLED = "unlabelled"
+_COLUMNS = ("subject", "camera", "setup")
+_LISTED = 5
+_SAME_RATE = 0.05  # cameras and clocks are never exact
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One clip to read.
+
+    Attributes:
+        name: of the clip.
+        files: that it is in; most formats have one.
+        label, subject, camera, setup: -1 where unknown.
+    """
+
+    name: str
+    files: tuple[Entry, ...]
+    label: int
+    subject: int = -1
+    camera: int = -1
+    setup: int = -1
+
+    def __str__(self) -> str:
+        return str(self.files[0])
+
+    @property
+    def file(self) -> Entry:
+        """The file, or the first one."""
+        return self.files[0]
+
+    def clip(self, poses: FloatArray) -> Clip:
+        """The clip with these poses.
+
+        Raises:
+            DataError: nobody has said what is performed in it, or no joint is ever seen.
+        """
+        if self.label < 0:
+            raise bad_file(
+                self, "a label for every clip", f"none for '{self.name}'", hint="name it in the labels, or --skip-bad"
+            )
+        if not len(poses) or np.isnan(poses[..., :2]).any(axis=-1).all():
+            raise bad_file(self, "a person in at least one frame", "no joint in any frame")
+        return Clip(poses, self.label, self.name, self.subject, self.camera, self.setup)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """All clips to read.
+
+    Attributes:
+        rows: in the order of their names.
+        classes: names of the labels.
+        members: {split: names of its clips}, from the labels' column ``split``.
+    """
+
+    rows: tuple[Recording, ...]
+    classes: tuple[str, ...]
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def splits(self, table: ClipTable) -> Splits:
+        """The named splits of the clips that were imported."""
+        return {
+            split: np.flatnonzero([name in names for name in table.name.tolist()])
+            for split, names in self.members.items()
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is performed in each clip."""
+    parser.add_argument(
+        "--labels", type=Path, metavar="CSV", help="columns file, label, [subject, camera, setup, split]"
+    )
+    parser.add_argument("--pattern", metavar="REGEX", help="named groups label, subject, camera, setup in clips' names")
+    parser.add_argument("--unlabelled", action="store_true", help="whole recordings, to be cut by `asma-data label`")
+
+
+def people_option(options: ImportOptions) -> int:
+    """How many people of a clip to keep, from the option ``--people``.
+
+    Raises:
+        DataError: not 1 to 10.
+    """
+    people = int(options.own.get("people", 1))
+    if not 1 <= people <= 10:
+        raise DataError("unusable --people", expected="1 to 10", got=str(people), hint="most models see one person")
+    return people
+
+
+def find_files(root: Path, suffixes: Sequence[str], what: str) -> dict[str, Entry]:
+    """{clip name: file} of the files in a folder or zip archive with one of these suffixes, or of a single file.
+
+    Raises:
+        DataError: there is none, a folder cannot be read, or two files would give clips of the same name.
+    """
+    if root.is_file() and root.suffix.lower() in suffixes:
+        return {root.stem: file_entry(root)}
+    pattern = "[^.].*(?:" + "|".join(map(re.escape, suffixes)) + ")"
+    files: dict[str, Entry] = {}
+    for entry in list_files(root, pattern, what):
+        inner = PurePosixPath(entry.path) if entry.archive else PurePosixPath(Path(entry.path).relative_to(root))
+        name = inner.with_suffix("").as_posix()
+        if name in files:
+            raise bad_file(root, "one file a clip", f"'{files[name].name}' and '{entry.name}' are both clip '{name}'")
+        files[name] = entry
+    return files
+
+
+def file_entry(path: Path) -> Entry:
+    """A file that the user named."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise bad_file(path, "a file", str(error), hint="check the path") from error
+    return Entry(str(path), status.st_size, status.st_mtime_ns)
+
+
+def label_recordings(root: Path, files: Mapping[str, Sequence[Entry]], options: ImportOptions) -> Recordings:
+    """What is performed in each of the clips {name: files}, by the options that the user gave.
+
+    Args:
+        root: what the user called SRC.
+        files: the clips' names, and the files they are in.
+        options: with the values of `add_arguments`.
+
+    Raises:
+        DataError: the labels file or the pattern is malformed, or nothing says what is performed.
+    """
+    labels: Path | None = options.own.get("labels")
+    pattern: str | None = options.own.get("pattern")
+    members: dict[str, set[str]] = {}
+    if labels is not None:
+        given, members = _from_table(labels, files)
+    elif pattern is not None:
+        given = _from_pattern(pattern, files)
+    else:
+        given = {name: {"label": name.split("/")[-2]} for name in files if "/" in name}
+    if options.own.get("unlabelled"):
+        given = {name: {**given.get(name, {}), "label": UNLABELLED} for name in files}
+    classes = sorted({values["label"] for values in given.values() if values.get("label")})
+    if not classes:
+        raise DataError(
+            f"nothing says what is performed in the {len(files)} clip(s) of '{root}'",
+            expected="a folder for each class, --labels, --pattern or --unlabelled",
+            got=", ".join(list(files)[:_LISTED]),
+            hint="put the files into folders named as what is performed in them",
+        )
+    numbers = {column: _numbered(values.get(column, "") for values in given.values()) for column in _COLUMNS}
+    rows = []
+    for name in sorted(files):
+        values = given.get(name, {})
+        label = values.get("label", "")
+        extra = {column: numbers[column].get(values.get(column, ""), -1) for column in _COLUMNS}
+        rows.append(Recording(name, tuple(files[name]), classes.index(label) if label else -1, **extra))
+    return Recordings(tuple(rows), tuple(classes), {split: frozenset(names) for split, names in members.items()})
+
+
+def _numbered(values: Iterable[str]) -> dict[str, int]:
+    """{text: number}: whole numbers stay as they are where all are; else texts are numbered in alphabetical order."""
+    texts = sorted({value for value in values if value})
+    if all(re.fullmatch(r"\d{1,9}", text) for text in texts):
+        return {text: int(text) for text in texts}
+    return {text: number for number, text in enumerate(texts)}
+
+
+def _from_pattern(pattern: str, files: Mapping[str, Sequence[Entry]]) -> dict[str, dict[str, str]]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(
+            "unusable --pattern",
+            expected="a regular expression, such as '(?P<label>[a-z]+)_s(?P<subject>[0-9]+)'",
+            got=f"{pattern!r}: {error}",
+            hint="try it on a clip's name",
+        ) from error
+    unknown = set(compiled.groupindex) - {"label", *_COLUMNS}
+    if unknown or not compiled.groupindex:
+        raise DataError(
+            "unusable --pattern",
+            expected="groups named label, subject, camera or setup",
+            got=", ".join(sorted(unknown)) or "no named group",
+            hint="write (?P<label>...)",
+        )
+    given = {}
+    for name in files:
+        match = compiled.search(name)
+        values = {key: value for key, value in match.groupdict().items() if value} if match else {}
+        if "label" not in compiled.groupindex and "/" in name:
+            values["label"] = name.split("/")[-2]
+        given[name] = values
+    return given
+
+
+def _from_table(
+    path: Path, files: Mapping[str, Sequence[Entry]]
+) -> tuple[dict[str, dict[str, str]], dict[str, set[str]]]:
+    """({clip name: its values}, {split: clip names}) of a labels file."""
+    by_file = {name: name for name in files}
+    by_file |= {name + PurePosixPath(entries[0].path).suffix: name for name, entries in files.items()}
+    given: dict[str, dict[str, str]] = {}
+    members: dict[str, set[str]] = {}
+    for line, values in read_rows(path, required=("file", "label"), optional=(*_COLUMNS, "split")):
+        name = by_file.get(values["file"].replace("\\", "/"))
+        if name is None:
+            raise bad_file(path, "a file that exists", shown(values["file"]), line=line)
+        if name in given:
+            raise bad_file(path, "one row a file", f"{shown(values['file'])} again", line=line)
+        if not values["label"]:
+            raise bad_file(path, "a label", "an empty one", line=line)
+        given[name] = values
+        if values.get("split"):
+            members.setdefault(values["split"], set()).add(name)
+    return given, members
+
+
+def read_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """(line number, {column: text}) of a CSV file whose first line names its columns.
+
+    Raises:
+        DataError: the file is not such a table; the message names the line.
+    """
+    reader = csv.reader(io.StringIO(decode(path, read_bytes(file_entry(path)))), strict=True)
+    rows = []
+    try:
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        unknown = [cell for cell in header if cell not in (*required, *optional)]
+        if unknown or len(set(header)) != len(header) or not set(required) <= set(header):
+            wanted = ", ".join(required) + (f" and perhaps {', '.join(optional)}" if optional else "")
+            raise bad_file(path, f"columns {wanted}", ", ".join(header) or "an empty line", line=1)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise bad_file(path, f"{len(header)} cells", f"{len(cells)} cells", line=reader.line_num)
+            rows.append((reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
+    except csv.Error as error:
+        raise bad_file(path, "a CSV file", str(error), line=reader.line_num) from error
+    return rows
+
+
+def decode(entry: object, data: bytes) -> str:
+    """Text of a file, UTF-8 with or without a byte order mark.
+
+    Raises:
+        DataError: it is not UTF-8; the message names the offset.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise bad_file(entry, "text (UTF-8)", f"other bytes at offset {error.start}") from error
+
+
+def at_rate(recording: Recording, poses: FloatArray, own: float, wanted: float, asked: bool) -> FloatArray:
+    """(T', M, V, 3) a clip (T, M, V, 3) of ``own`` frames a second at the data set's rate.
+
+    Args:
+        asked: whether the user chose the data set's rate (``--fps``), so that any other is resampled to it.
+
+    Raises:
+        DataError: the rates differ and nobody has asked for one of them.
+    """
+    if own == wanted:
+        return poses
+    if asked:
+        return resample(poses, own, wanted)
+    same_rate(recording, own, wanted)
+    return poses
+
+
+def same_rate(recording: Recording, own: float, wanted: float) -> None:
+    """Refuse a file whose frames a second are not those of the first file.
+
+    Raises:
+        DataError: they differ.
+    """
+    if abs(own - wanted) > _SAME_RATE * wanted:
+        raise bad_file(
+            recording,
+            f"{wanted:g} frames a second, as in the first file",
+            f"{own:g}",
+            hint=f"--fps {wanted:g} resamples all files to one rate",
+        )
+
+
+def check_rate(entry: object, value: Any) -> float:
+    """Frames per second as a file states them.
+
+    Raises:
+        DataError: not a number above 0 and up to 1000.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1000:
+        raise bad_file(entry, "frames per second above 0, at most 1000", shown(str(value)))
+    return float(value)
