@@ -8,6 +8,7 @@ partitions of ST-GCN. Layouts are converted by joint name; a joint the source la
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -213,7 +214,9 @@ class Layout:
             origin = values.get("origin_joints", [])
             if not (isinstance(name, str) and all(isinstance(joint, str) for joint in [*joints, *origin])):
                 raise TypeError("names must be strings")
-            pairs = tuple((int(a), int(b)) for a, b in edges)
+            if isinstance(joints, str):
+                raise TypeError("joints must be a list")
+            pairs = tuple((operator.index(a), operator.index(b)) for a, b in edges)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LayoutError(
                 "cannot read a layout",
