@@ -6,14 +6,17 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Generic, TypeVar
 
 from asma_trainer.errors import DataError
 
 MAX_FILE_BYTES = 256 << 20
+_HINT = "get an intact copy, or leave out what is malformed with --skip-bad"
+
+Detail = TypeVar("Detail")
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some of a file, or a file with what its reader must know beside it; shown to the user as the file."""
+class Part(Generic[Detail]):
+    """A file with what its reader must know beside it; shown to the user as the file."""
 
     entry: Entry
-    detail: tuple[object, ...] = field(default=())
+    detail: Detail
 
     def __str__(self) -> str:
         return str(self.entry)
@@ -158,34 +161,13 @@ def _stays_inside(path: str) -> bool:
     return ".." not in parts and not path.startswith(("/", "\\")) and ":" not in parts[0]
 
 
-def bad_file(
-    entry: object,
-    expected: str,
-    got: str,
-    *,
-    line: int | None = None,
-    hint: str = "",
-    error: type[DataError] = DataError,
-) -> DataError:
+def bad_file(entry: object, expected: str, got: str, *, line: int | None = None, hint: str = "") -> DataError:
     """The error of a file that cannot be used; ``line`` counts from 1."""
     where = "" if line is None else f", line {line}"
-    return error(f"'{entry}'{where}: malformed", expected=expected, got=got, hint=hint or SKIP_HINT)
-
-
-SKIP_HINT = "get an intact copy, or leave out what is malformed with --skip-bad"
+    return DataError(f"'{entry}'{where}: malformed", expected=expected, got=got, hint=hint or _HINT)
 
 
 def shown(text: str | bytes, length: int = 60) -> str:
     """Some of a text from a file, fit for an error message."""
     plain = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text
     return repr(plain if len(plain) <= length else plain[:length] + "...")
-
-
-def duplicates(names: Iterable[str]) -> list[str]:
-    """Names that occur more than once, each given once."""
-    seen, twice = set[str](), dict[str, None]()
-    for name in names:
-        if name in seen:
-            twice[name] = None
-        seen.add(name)
-    return list(twice)
