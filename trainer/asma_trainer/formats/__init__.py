@@ -41,6 +41,10 @@ FORMATS: dict[str, str] = {
     "nw-ucla": "asma_trainer.formats.nw_ucla",
     "utd-mhad": "asma_trainer.formats.utd_mhad",
     "irds": "asma_trainer.formats.irds",
+    "pku-mmd-v1": "asma_trainer.formats.pku_mmd_v1",
+    "pku-mmd-v2": "asma_trainer.formats.pku_mmd_v2",
+    "utkinect": "asma_trainer.formats.utkinect",
+    "hdm05": "asma_trainer.formats.hdm05",
 }
 
 
