@@ -36,6 +36,14 @@ DEFAULT_FPS = 30.0
 # Names as typed by the user, and the modules that read them; a module is imported when its format is used.
 FORMATS: dict[str, str] = {
     "seq-npz": "asma_trainer.formats.seq_npz",
+    "ctrgcn-npz": "asma_trainer.formats.ctrgcn_npz",
+    "xnpy": "asma_trainer.formats.xnpy",
+    "pyskl-pkl": "asma_trainer.formats.pyskl_pkl",
+    "openpose-json": "asma_trainer.formats.openpose_json",
+    "mediapipe-json": "asma_trainer.formats.mediapipe_json",
+    "coco-json": "asma_trainer.formats.coco_json",
+    "csv": "asma_trainer.formats.table",
+    "jsonl": "asma_trainer.formats.table",
     "ntu60": "asma_trainer.formats.ntu60",
     "ntu120": "asma_trainer.formats.ntu120",
     "nw-ucla": "asma_trainer.formats.nw_ucla",
@@ -102,6 +110,7 @@ class Source:
         read: what ``items`` are read with: the clips of one, and what is left out of it on purpose. A DataError
             makes the item a bad one. To be read in parallel, it must be picklable.
         remarks: sentences about the imported clips that the user should know, such as counts unlike the published.
+        parallel: whether several processes help; not where all items are in one file that each would have to read.
     """
 
     info: DatasetInfo
@@ -112,6 +121,7 @@ class Source:
     items: Sequence[Any] | None = None
     read: Callable[[Any], Iterable[Clip | Omitted]] | None = None
     remarks: Callable[[ClipTable, Splits], list[str]] = lambda _table, _splits: []
+    parallel: bool = True
 
     @classmethod
     def of_items(
@@ -235,7 +245,7 @@ def _written(source: Source, writer: ResumableWriter, skip_bad: bool, workers: i
 
 def _outcomes(source: Source, done: int, workers: int) -> Iterator[tuple[Any, Outcome]]:
     if source.items is not None and source.read is not None:
-        return read_in_order(source.items[done:], source.read, workers)
+        return read_in_order(source.items[done:], source.read, workers if source.parallel else 1)
     return ((clip.name, [clip]) for clip in source.clips())
 
 
