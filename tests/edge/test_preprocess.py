@@ -1,0 +1,257 @@
+"""Preprocessing: a stream and a clip see the same numbers, and each step is what it says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asma_edge.errors import AsmaError, LayoutError, PoseError
+from asma_edge.preprocess import STEPS, STREAMS, Preprocessor, PreprocessSpec, Units, to_streams
+from asma_edge.skeleton import FloatArray, Layout, get_layout
+
+Motion = Callable[..., FloatArray]
+CHOICES = [
+    (("fill", *rest), units)
+    for units in ("metres", "pixels")
+    for count in range(len(STEPS))
+    for rest in itertools.permutations(STEPS[1:], count)
+    if not (units == "pixels" and "view" in rest)
+]
+
+
+def layout_of(units: str) -> Layout:
+    return get_layout("coco17" if units == "pixels" else "ntu25")
+
+
+def gappy(motion: Motion, units: str, frames: int, seed: int, share: float = 0.15) -> FloatArray:
+    """Motion with missing joints and one frame without anybody."""
+    layout = layout_of(units)
+    poses = motion(layout, frames, seed, units).copy()
+    random = np.random.default_rng(seed)
+    poses[random.random(poses.shape[:2]) < share] = np.nan
+    poses[frames // 2] = np.nan
+    return poses
+
+
+def run(poses: FloatArray, units: Units, *steps: str) -> FloatArray:
+    return Preprocessor(PreprocessSpec(("fill", *steps), units), layout_of(units))(poses)
+
+
+@pytest.mark.parametrize(("steps", "units"), CHOICES)
+@settings(deadline=None, max_examples=3, derandomize=True)
+@given(seed=st.integers(0, 10_000))
+def test_a_stream_in_blocks_of_any_size_is_the_clip(
+    motion: Motion, steps: tuple[str, ...], units: Units, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    poses = gappy(motion, units, int(random.integers(1, 220)), seed)
+    whole = run(poses, units, *steps[1:])
+    stream = Preprocessor(PreprocessSpec(steps, units), layout_of(units))
+    blocks, start = [], 0
+    while start < len(poses):
+        size = random.choice([0, 1, 1, 2, 7, 50])
+        blocks.append(stream(poses[start : start + size]))
+        start += size
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
+    assert whole.dtype == np.float32
+    assert np.isfinite(whole).all()
+
+
+@pytest.mark.parametrize(("steps", "units"), CHOICES)
+def test_steps_are_causal(motion: Motion, steps: tuple[str, ...], units: Units) -> None:
+    poses = gappy(motion, units, 60, 3)
+    np.testing.assert_array_equal(run(poses, units, *steps[1:])[:25], run(poses[:25], units, *steps[1:]))
+
+
+def test_reset_starts_a_new_sequence(motion: Motion) -> None:
+    first, second = gappy(motion, "metres", 30, 1), gappy(motion, "metres", 30, 2)
+    preprocessor = Preprocessor(PreprocessSpec(STEPS), layout_of("metres"))
+    preprocessor(first)
+    preprocessor.reset()
+    np.testing.assert_array_equal(preprocessor(second), run(second, "metres", *STEPS[1:]))
+
+
+@pytest.mark.parametrize("units", ["metres", "pixels"])
+def test_centring_puts_the_origin_at_zero_and_forgets_where_the_body_is(motion: Motion, units: Units) -> None:
+    poses = motion(layout_of(units), 40, 0, units)
+    centred = run(poses, units, "centre")
+    dims = 3 if units == "metres" else 2
+    np.testing.assert_allclose(centred[:, list(layout_of(units).origin), :dims].mean(axis=1), 0, atol=1e-6)
+    moved = poses.copy()
+    moved[..., :dims] += np.random.default_rng(0).normal(size=(40, 1, dims)).astype(np.float32) * 3
+    np.testing.assert_allclose(run(moved, units, "centre"), centred, atol=2e-4 if units == "pixels" else 1e-5)
+
+
+@pytest.mark.parametrize(("units", "dims"), [("metres", 3), ("pixels", 2)])
+def test_scaling_makes_size_vanish_and_leaves_scores(motion: Motion, units: Units, dims: int) -> None:
+    layout = layout_of(units)
+    poses = motion(layout, 40, 0, units)
+    scaled = run(poses, units, "centre", "scale")
+    larger = poses.copy()
+    larger[..., :dims] *= 2.5
+    np.testing.assert_allclose(run(larger, units, "centre", "scale"), scaled, atol=1e-5)
+    # The torso of the first frame has length one; later ones are measured by the mean so far.
+    joints = [layout.indices([f"{side}_{part}" for side in ("left", "right")]) for part in ("shoulder", "hip")]
+    top, bottom = (poses[:, list(pair), :dims].astype(np.float64).mean(axis=1) for pair in joints)
+    length = np.linalg.norm(top - bottom, axis=-1)
+    mean = np.cumsum(length) / np.arange(1, 41)
+    centred = run(poses, units, "centre")
+    np.testing.assert_allclose(scaled[..., :dims], centred[..., :dims] / mean[:, None, None], atol=1e-5)
+    if units == "pixels":
+        np.testing.assert_array_equal(scaled[..., 2], poses[..., 2])
+
+
+def test_the_running_length_fades_after_150_frames() -> None:
+    poses = np.zeros((400, 25, 3), np.float32)
+    layout = layout_of("metres")
+    for name in ("left_shoulder", "right_shoulder"):
+        poses[:200, layout.joints.index(name), 1] = 1.0
+        poses[200:, layout.joints.index(name), 1] = 2.0
+    scaled = run(poses, "metres", "scale")[:, layout.joints.index("left_shoulder"), 1]
+    mean = 2.0 - (1 - 1 / 150) ** np.arange(1, 201)
+    np.testing.assert_allclose(scaled[200:], 2.0 / mean, rtol=1e-5)
+
+
+@settings(deadline=None, max_examples=15)
+@given(degrees=st.floats(-180, 180), seed=st.integers(0, 100))
+def test_view_alignment_undoes_turning_the_camera(motion: Motion, degrees: float, seed: int) -> None:
+    poses = motion(layout_of("metres"), 40, seed)
+    poses[:, layout_of("metres").indices(["left_shoulder"])[0]] += np.array([2, 0, 1], np.float32)
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+    turned = (poses.astype(np.float64) @ turn.T).astype(np.float32)
+    aligned = run(poses, "metres", "centre", "view")
+    np.testing.assert_allclose(run(turned, "metres", "centre", "view"), aligned, atol=1e-5)
+    # The first frame's shoulders lie along x, left to right, and heights are untouched.
+    left, right = layout_of("metres").indices(["left_shoulder", "right_shoulder"])
+    line = aligned[0, right] - aligned[0, left]
+    assert line[0] > 0
+    assert abs(line[2]) < 1e-5
+    np.testing.assert_allclose(aligned[..., 1], run(poses, "metres", "centre")[..., 1], atol=1e-6)
+
+
+def test_a_lost_joint_stays_where_it_was(motion: Motion) -> None:
+    poses = motion(layout_of("metres"), 10, 0)
+    expected = poses.copy()
+    poses[4:8, 7] = np.nan
+    poses[5, 9, 1] = np.nan  # one coordinate missing: the joint is
+    expected[4:8, 7] = expected[3, 7]
+    expected[5, 9] = expected[4, 9]
+    np.testing.assert_allclose(run(poses, "metres"), expected, atol=1e-7)
+
+
+def test_a_joint_never_seen_moves_with_the_origin(motion: Motion) -> None:
+    """So that it is zero once centred, wherever the person walks; once seen, it is kept like any other."""
+    layout = layout_of("metres")
+    poses = motion(layout, 12, 0) + np.arange(12, dtype=np.float32)[:, None, None]
+    poses[:6, 3] = np.nan
+    poses[8:, 3] = np.nan
+    filled = run(poses, "metres")
+    np.testing.assert_allclose(filled[:6, 3], poses[:6, layout.centre], atol=1e-6)
+    np.testing.assert_allclose(filled[8:, 3], np.repeat(poses[7:8, 3], 4, axis=0), atol=1e-6)
+    assert np.abs(run(poses, "metres", "centre")[:6, 3]).max() < 1e-6
+    # Without the origin, the other joints' mean; without anybody, zero.
+    poses[:6, layout.centre] = np.nan
+    np.testing.assert_allclose(run(poses, "metres")[0, 3], np.nanmean(poses[0], axis=0), atol=1e-6)
+    assert not run(np.full((2, 25, 3), np.nan, np.float32), "metres").any()
+
+
+def test_a_lost_joint_in_pixels_has_score_zero(motion: Motion) -> None:
+    poses = motion(layout_of("pixels"), 6, 0, "pixels")
+    poses[2:4, 5] = np.nan
+    poses[5, 1, 2] = np.nan  # only the score is missing: the place is known
+    filled = run(poses, "pixels")
+    np.testing.assert_array_equal(filled[2:4, 5], [[*poses[1, 5, :2], 0.0]] * 2)
+    np.testing.assert_array_equal(filled[4, 5], poses[4, 5])
+    np.testing.assert_array_equal(filled[5, 1], [*poses[5, 1, :2], 0.0])
+
+
+def test_inputs_are_left_alone(motion: Motion) -> None:
+    poses = gappy(motion, "pixels", 20, 0)
+    copy = poses.copy()
+    run(poses, "pixels", "centre", "scale")
+    np.testing.assert_array_equal(poses, copy)
+
+
+@pytest.mark.parametrize("units", ["metres", "pixels"])
+@pytest.mark.parametrize("lead", [(), (2,), (2, 3)])
+def test_streams_by_their_formulas_in_numpy_and_torch(units: Units, lead: tuple[int, ...]) -> None:
+    layout = layout_of(units)
+    frames = np.random.default_rng(0).normal(size=(*lead, 6, layout.num_joints, 3)).astype(np.float32)
+    x, before = frames[..., 1:, :, :], frames[..., 0, :, :]
+    streams = to_streams(x, before, layout, STREAMS, units)
+    np.testing.assert_array_equal(streams["joint"], x)
+    for child, parent in layout.bones:
+        bone = x[..., child, :] - x[..., parent, :]
+        if units == "pixels":
+            bone[..., 2] = (x[..., child, 2] + x[..., parent, 2]) / 2
+        np.testing.assert_array_equal(streams["bone"][..., child, :], bone)
+    motion = np.diff(frames, axis=-3)
+    if units == "pixels":
+        motion[..., 2] = x[..., 2]
+    np.testing.assert_array_equal(streams["motion"], motion)
+    tensors = to_streams(torch.from_numpy(x), torch.from_numpy(before), layout, STREAMS, units)
+    for name in STREAMS:
+        np.testing.assert_array_equal(tensors[name].numpy(), streams[name])
+    first = to_streams(x, None, layout, ("motion",), units)["motion"]
+    assert not first[..., 0, :, :2].any()
+    np.testing.assert_array_equal(first[..., 1:, :, :], streams["motion"][..., 1:, :, :])
+
+
+def test_motion_is_causal_and_bones_of_the_centre_are_zero(motion: Motion) -> None:
+    layout = layout_of("metres")
+    frames = motion(layout, 8, 0)
+    whole = to_streams(frames, None, layout, STREAMS, "metres")
+    for index in range(1, 8):
+        one = to_streams(frames[index : index + 1], frames[index - 1], layout, STREAMS, "metres")
+        for name in STREAMS:
+            np.testing.assert_array_equal(one[name][0], whole[name][index])
+    assert not whole["bone"][:, layout.centre].any()
+
+
+def test_unknown_streams_and_steps_are_refused() -> None:
+    with pytest.raises(AsmaError, match="unknown stream"):
+        to_streams(np.zeros((2, 25, 3), np.float32), None, layout_of("metres"), ("bones",), "metres")
+    for steps, units in [
+        (("centre",), "metres"), ((), "metres"), (("fill", "fill"), "metres"), (("fill", "spin"), "metres"),
+        (("fill", "view"), "pixels"), (("fill",), "feet"),
+    ]:  # fmt: skip
+        with pytest.raises(AsmaError, match="unusable preprocessing"):
+            PreprocessSpec(steps, units)  # type: ignore[arg-type]
+    with pytest.raises(AsmaError, match="version 99"):
+        PreprocessSpec(version=99)
+    spec = PreprocessSpec(("fill", "scale", "centre"), "pixels")
+    assert PreprocessSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e7, -3e38])
+def test_absurd_coordinates_are_refused(value: float) -> None:
+    poses = np.zeros((3, 25, 3), np.float32)
+    poses[1, 2, 0] = value
+    with pytest.raises(PoseError, match="absurd"):
+        run(poses, "metres", "centre")
+
+
+def test_wrong_shapes_and_layouts_are_refused() -> None:
+    with pytest.raises(PoseError):
+        run(np.zeros((25, 3), np.float32), "metres")
+    with pytest.raises(PoseError):
+        run(np.zeros((4, 17, 3), np.float32), "metres")
+    chain = Layout("chain", ("a", "b"), ((0, 1),))
+    for step in ("scale", "view"):
+        with pytest.raises(LayoutError, match="left_shoulder"):
+            Preprocessor(PreprocessSpec(("fill", step)), chain)
+
+
+def test_an_empty_block_changes_nothing(motion: Motion) -> None:
+    poses = gappy(motion, "metres", 10, 0)
+    preprocessor = Preprocessor(PreprocessSpec(STEPS), layout_of("metres"))
+    empty = preprocessor(poses[:0])
+    assert empty.shape == (0, 25, 3)
+    np.testing.assert_array_equal(preprocessor(poses), run(poses, "metres", *STEPS[1:]))
