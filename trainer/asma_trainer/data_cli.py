@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
-from asma_trainer import project
+from asma_trainer import label, project, view
 from asma_trainer.data_check import check, check_text, describe, describe_text
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
@@ -107,6 +107,16 @@ def _project(options: argparse.Namespace) -> int:
     return _show(options, describe(project.run(options, _progress)), describe_text)
 
 
+def _label(options: argparse.Namespace) -> int:
+    dataset, left_out = label.run(options, _progress)
+    reasons = [{"name": error.what, "reason": f"expected {error.expected}; got {error.got}"} for error in left_out]
+    return _show(options, describe(dataset) | {"left_out": reasons, "warnings": []}, _import_text)
+
+
+def _view(options: argparse.Namespace) -> int:
+    return _show(options, view.run(options), lambda values: f"{values['clip']}, {values['class']}: {values['out']}")
+
+
 def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
     print(json.dumps(values) if options.json else text(values))
     return 0
@@ -169,6 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("project", parents=[shared], help=project.SUMMARY, description=project.SUMMARY)
     command.set_defaults(run=_project)
     project.add_arguments(command)
+    command = commands.add_parser("label", parents=[shared], help=label.SUMMARY, description=label.__doc__)
+    command.set_defaults(run=_label)
+    label.add_arguments(command)
+    command = commands.add_parser("view", parents=[shared], help=view.SUMMARY, description=view.SUMMARY)
+    command.set_defaults(run=_view)
+    view.add_arguments(command)
     return parser
 
 

@@ -247,8 +247,10 @@ def _from_table(
     return given, members
 
 
-def read_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
-    """(line number, {column: text}) of a CSV file whose first line names its columns.
+def read_rows(
+    path: Path, required: Sequence[str], optional: Sequence[str] = (), header: Sequence[str] | None = None
+) -> list[tuple[int, dict[str, str]]]:
+    """(line number, {column: text}) of a CSV file whose first line names its columns, unless ``header`` does.
 
     Raises:
         DataError: the file is not such a table; the message names the line.
@@ -256,7 +258,8 @@ def read_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ())
     reader = csv.reader(io.StringIO(decode(path, read_bytes(file_entry(path)))), strict=True)
     rows = []
     try:
-        header = [cell.strip().lower() for cell in next(reader, [])]
+        if header is None:
+            header = [cell.strip().lower() for cell in next(reader, [])]
         unknown = [cell for cell in header if cell not in (*required, *optional)]
         if unknown or len(set(header)) != len(header) or not set(required) <= set(header):
             wanted = ", ".join(required) + (f" and perhaps {', '.join(optional)}" if optional else "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
+from collections.abc import Mapping
 from pathlib import Path
 
 from asma_edge.files import atomic_file
@@ -40,6 +41,7 @@ __all__ = [
     "Segment",
     "read_curves",
     "render_report",
+    "write_playback",
     "write_report",
 ]
 
@@ -50,6 +52,14 @@ def write_report(path: Path, report: RunReport) -> None:
     page = render_report(report).encode("utf-8", "replace")
     with atomic_file(path) as temporary:
         temporary.write_bytes(page)
+
+
+def write_playback(path: Path, title: str, facts: Mapping[str, str], playback: Playback) -> None:
+    """Write a page with nothing but the player, whole or not at all."""
+    header = el("header", el("h1", title), facts_list(facts))
+    page = _page(title, join(header, el("section", player_section(playback))), scripted=True)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(page.encode("utf-8", "replace"))
 
 
 def render_report(report: RunReport) -> str:

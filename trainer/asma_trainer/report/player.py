@@ -56,7 +56,7 @@ def player_section(playback: Playback) -> Html:
         ),
         class_="controls",
     )
-    keys = [("swatch score", "score of the class, blank until the first window is full")]
+    keys = [("swatch score", "score of the class, blank until the first window is full")] if playback.labels else []
     keys += [("swatch truth", "true action")] if playback.segments else []
     keys += [("tick start", "reported start"), ("tick end", "reported end")] if playback.events else []
     legend = el(

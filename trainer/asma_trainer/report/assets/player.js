@@ -91,7 +91,7 @@
     };
     if (data.segments.length) pair("True", truth.join(", ") || "–");
     if (data.events.length) pair("Reported", [...on].join(", ") || "–");
-    if (!order.length) parts.push(node("p", "muted", "Waiting for the first full window…"));
+    if (labels.length && !order.length) parts.push(node("p", "muted", "Waiting for the first full window…"));
     for (const k of order) {
       const line = node("div", "share");
       const bar = node("i", "");
