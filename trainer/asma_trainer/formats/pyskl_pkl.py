@@ -98,7 +98,14 @@ def _first(entry: Entry, annotations: list[dict[str, Any]]) -> Any:
     problem: DataError | None = None
     for number, annotation in enumerate(annotations):
         try:
-            shape = as_array(entry, annotation.get("keypoint"), f"keypoint of annotation {number}").shape
+            if "keypoint" not in annotation:
+                raise bad_file(
+                    entry,
+                    "annotations with keypoint",
+                    f"annotation {number} with {', '.join(map(str, annotation))}",
+                    hint="where keypoints are in files of their own (Kinetics), put them into the annotations first",
+                )
+            shape = as_array(entry, annotation["keypoint"], f"keypoint of annotation {number}").shape
             return containers.joints(entry, shape[2] if len(shape) == 4 else 0)
         except DataError as error:
             problem = problem or error
