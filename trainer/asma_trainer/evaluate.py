@@ -142,8 +142,7 @@ def nearest_neighbour(train_ND: Scores, label_N: IntArray, test_ND: Scores, clas
     """(N', K) one-hot label of the training clip with the largest cosine similarity (1-NN)."""
     a, b = F.normalize(torch.from_numpy(test_ND), dim=1), F.normalize(torch.from_numpy(train_ND), dim=1)
     nearest = (a @ b.T).argmax(dim=1).numpy()
-    one_hot: Scores = np.eye(classes, dtype=np.float32)[label_N[nearest]]
-    return one_hot
+    return np.eye(classes, dtype=np.float32)[label_N[nearest]]
 
 
 def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:

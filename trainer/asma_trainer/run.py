@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from asma_trainer.dataset import PreparedDataset
 from asma_trainer.distill import BaselineStage, DistillStage, build_student
 from asma_trainer.engine import Compute, fit, load_checkpoint, seed_of
 from asma_trainer.errors import CheckpointError, DataError
-from asma_trainer.evaluate import Accuracy, Evaluator, confusion_matrix, fuse
+from asma_trainer.evaluate import Accuracy, Evaluator, Scores, confusion_matrix, fuse
 from asma_trainer.finetune import FinetuneStage
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import EncoderPair, Teacher
@@ -240,7 +240,7 @@ class Run:
         )
 
     def evaluate(self) -> list[Accuracy]:
-        """Score every stage that has run; writes evaluate/results.json and scores.npz, and renews student.pt with the figures."""
+        """Score every stage that has run; writes results.json and scores.npz, and renews student.pt with the figures."""
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
         stages, streams = self.recipe.stages, self.recipe.streams
         rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
@@ -259,17 +259,18 @@ class Run:
                 fused = fuse(scores, self.recipe.stream_weights)
                 confusion = {"labels": self.info.classes, "counts": confusion_matrix(fused, evaluator.label).tolist()}
                 if stage == "distill":
-                    with (
-                        atomic_file(self.folder / "evaluate" / "scores.npz") as temporary,
-                        temporary.open("wb") as file,
-                    ):
-                        np.savez(file, name=self.dataset.name[evaluator.clips], fused=fused, **scores)
+                    self._save_scores(evaluator, {"fused": fused, **scores})
         results = {"accuracy": [dataclasses.asdict(row) for row in rows], "confusion": confusion}
         with atomic_file(self.folder / "evaluate" / "results.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
         if "distill" in stages:
             self.student_file(rows).save(self.folder / "student.pt")
         return rows
+
+    def _save_scores(self, evaluator: Evaluator, scores: Mapping[str, Scores]) -> None:
+        arrays: dict[str, Any] = {"name": self.dataset.name[evaluator.clips], **scores}
+        with atomic_file(self.folder / "evaluate" / "scores.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
 
     def _pretrained(self, stream: str) -> EncoderPair:
         pair = self.untrained_encoders(stream)
