@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,8 +75,8 @@ def _splits(table: ClipTable) -> Splits:
     return {side: np.flatnonzero(np.char.startswith(table.name, side)) for side in _SIDES}
 
 
-def _read(part: Part, classes: int) -> Iterator[Clip]:
-    side, index, label = cast(tuple[str, int, int], part.detail)
+def _read(part: Part[tuple[str, int, int]], classes: int) -> Iterator[Clip]:
+    side, index, label = part.detail
     row = _rows(part.entry, f"x_{side}").read(index)
     poses = containers.unpad(row.reshape(len(row), _PEOPLE, _JOINTS, 3), "metres")
     name = f"{side}_{index:06d}"

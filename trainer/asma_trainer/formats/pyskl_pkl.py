@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -113,8 +113,8 @@ def _first(entry: Entry, annotations: list[dict[str, Any]]) -> Any:
     raise problem
 
 
-def _read(part: Part, joints: int, units: Units, people: int, classes: int) -> Iterator[Clip]:
-    (number,) = cast(tuple[int], part.detail)
+def _read(part: Part[tuple[int]], joints: int, units: Units, people: int, classes: int) -> Iterator[Clip]:
+    (number,) = part.detail
     annotation = _content(part.entry)[1][number]
     name, label = annotation.get("frame_dir"), annotation.get("label")
     what = f"annotation {number}"

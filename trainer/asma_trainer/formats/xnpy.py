@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,8 +147,8 @@ def _array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-def _read(part: Part, units: Units, classes: int) -> Iterator[Clip]:
-    index, name, label, frames = cast(tuple[int, str, int, int], part.detail)
+def _read(part: Part[tuple[int, str, int, int]], units: Units, classes: int) -> Iterator[Clip]:
+    index, name, label, frames = part.detail
     clip = np.asarray(_array(Path(part.entry.path))[index], dtype=np.float32)  # (C, T, V, M)
     poses = containers.unpad(clip.transpose(1, 3, 2, 0), units, None if frames < 0 else frames)
     containers.check(part, poses, name, label, classes)
