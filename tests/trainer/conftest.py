@@ -1,0 +1,83 @@
+"""Tiny data sets and recipes for the trainer's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asma_edge.skeleton import Layout, get_layout
+from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.recipe import Recipe, load_recipe
+
+# Small enough for seconds, with every part of the real thing: stride, residuals of all kinds, both encoders.
+TINY = [
+    'streams=["joint", "motion"]', "fusion=[0.6, 0.4]", "data.frames=20", "data.fps=10.0",
+    "encoder.channels=[4, 4, 8]", "encoder.strides=[1, 2, 1]", "encoder.kernel=3", "encoder.dropout=0.5",
+    "mask.joints=9", "mask.frames=4",
+    "pretrain.steps=6", "pretrain.batch=8", "pretrain.width=16", "pretrain.warmup=2",
+    "finetune.steps=3", "finetune.batch=8", "align.steps=4", "align.batch=8", "distill.steps=6", "distill.batch=8",
+    'student.kind="device"', "student.channels=[4, 4, 8]", "student.kernel=3",
+    "student.calibration=6", "student.golden=5", "evaluate.probe_steps=20", "evaluate.stride=5",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def write_waves(path: Path, layout: Layout | None = None, people: int = 1, clips: int = 24, fps: float = 20.0) -> None:
+    """Three classes of sways at different rates; 8 to 60 frames a clip; the second person is often absent."""
+    layout = layout or get_layout("ntu25")
+    random = np.random.default_rng(7)
+    rest = random.normal(size=(layout.num_joints, 3)) * 0.5
+    info = DatasetInfo(
+        layout, fps, "metres", ("slow", "left", "right"), (0, 2, 1), "generated waves", "CC0"
+    )  # a flip turns "left" into "right"
+    with DatasetWriter(path, info, people) as writer:
+        for number in range(clips):
+            label, length = number % 3, int(random.integers(8, 60))
+            time = np.arange(length)[:, None, None] / fps
+            swing = np.sin(2 * np.pi * (label + 1) * time + random.uniform(0, 6)) * random.normal(0.2, 0.05)
+            poses = rest + swing * (np.arange(layout.num_joints) % (label + 2) == 0)[:, None]
+            poses = poses[:, None] + random.normal(size=(length, people, 1, 3)) * 0.01
+            poses = np.repeat(poses, people, axis=1) if poses.shape[1] != people else poses
+            for person in range(1, people):
+                if number % 2:
+                    poses[:, person] = np.nan
+            writer.add(Clip(poses.astype(np.float32), label, f"wave {number}", subject=number % 4))
+        writer.split("train", np.arange(clips * 2 // 3))
+        writer.split("test", np.arange(clips * 2 // 3, clips))
+        writer.split("empty", [])
+
+
+@pytest.fixture(scope="session")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """24 clips of one person, ntu25, 20 frames a second."""
+    path = tmp_path_factory.mktemp("waves") / "data"
+    write_waves(path)
+    return PreparedDataset.open(path)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """The same with room for two people; every second clip shows both."""
+    path = tmp_path_factory.mktemp("pairs") / "data"
+    write_waves(path, people=2)
+    return PreparedDataset.open(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recipe]:
+    """make(*overrides): the tiny recipe with changes."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text('[data]\nsampling = "window"\n', encoding="utf-8")
+
+    def make(*overrides: str) -> Recipe:
+        return load_recipe(path, [*TINY, *overrides])
+
+    return make
