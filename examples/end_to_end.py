@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from asma_converters import ConversionReport, convert
+from asma_converters.errors import GateError
 from asma_edge import Recognizer, Result
 from asma_edge.errors import AsmaError
 from asma_edge.pose_source import read_poses
@@ -68,7 +69,7 @@ def main() -> int:
         summarise(run)
     except AsmaError as error:
         print(f"end_to_end: {error}", file=sys.stderr)
-        return 3 if type(error).__name__ == "GateError" else 2
+        return 3 if isinstance(error, GateError) else 2
     return 0
 
 
