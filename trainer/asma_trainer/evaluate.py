@@ -135,14 +135,16 @@ def linear_probe(train_ND: Scores, label_N: IntArray, test_ND: Scores, recipe: R
         schedule.step()
     with torch.inference_mode():
         logits: Tensor = layer(torch.from_numpy((test_ND - mean) / scale))
-        return np.asarray(logits.softmax(dim=1).numpy(), dtype=np.float32)
+        scores: Scores = logits.softmax(dim=1).numpy()
+    return scores
 
 
 def nearest_neighbour(train_ND: Scores, label_N: IntArray, test_ND: Scores, classes: int) -> Scores:
     """(N', K) one-hot label of the training clip with the largest cosine similarity (1-NN)."""
     a, b = F.normalize(torch.from_numpy(test_ND), dim=1), F.normalize(torch.from_numpy(train_ND), dim=1)
     nearest = (a @ b.T).argmax(dim=1).numpy()
-    return np.eye(classes, dtype=np.float32)[label_N[nearest]]
+    one_hot: Scores = np.eye(classes, dtype=np.float32)[label_N[nearest]]
+    return one_hot
 
 
 def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:

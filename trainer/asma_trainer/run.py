@@ -240,7 +240,7 @@ class Run:
         )
 
     def evaluate(self) -> list[Accuracy]:
-        """Score every stage that has run; writes results.json and scores.npz, and renews student.pt with the figures."""
+        """Score every stage that has run; writes results.json, scores.npz, and renews student.pt with the figures."""
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
         stages, streams = self.recipe.stages, self.recipe.streams
         rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
