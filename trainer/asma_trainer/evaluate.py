@@ -149,7 +149,8 @@ def nearest_neighbour(train_ND: Scores, label_N: IntArray, test_ND: Scores, clas
 
 def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
     """(N, K) weighted sum over streams."""
-    return np.sum([weights[stream] * values for stream, values in scores.items()], axis=0, dtype=np.float32)
+    fused: Scores = np.sum([weights[s] * values for s, values in scores.items()], axis=0, dtype=np.float32)
+    return fused
 
 
 def top1(scores_NK: Scores, label_N: IntArray) -> float:
