@@ -16,38 +16,43 @@ from asma_trainer.models.teacher import Encoder
 from asma_trainer.recipe import MaskConfig
 
 
-def joint_probabilities(layout: Layout, encoder: Encoder, low_degree: str = "complement") -> Tensor:
-    """(V,) probability with which each joint is drawn for masking; sums to 1.
+def joint_tickets(layout: Layout, encoder: Encoder, low_degree: str = "complement") -> Tensor:
+    """(V,) whole numbers in proportion to which joints are drawn for masking.
 
-    ``hdlm`` uses Eq. 1, d / sum(d). ``ldhm`` uses 1 - d / sum(d) (``complement``, Eq. 2, normalised), 1 / d
-    (``inverse``), or max(d) + 1 - d (``reverse``).
+    ``hdlm`` uses Eq. 1, d / sum(d). ``ldhm`` uses 1 - d / sum(d) (``complement``, Eq. 2), 1 / d (``inverse``), or
+    max(d) + 1 - d (``reverse``).
     """
-    degrees = layout.degrees.astype(np.float64)
-    high = degrees / degrees.sum()
+    degrees = layout.degrees
     if encoder == "hdlm":
-        weights = high
+        tickets = degrees
     elif low_degree == "complement":
-        weights = 1.0 - high
+        tickets = degrees.sum() - degrees
     elif low_degree == "inverse":
-        weights = 1.0 / degrees
+        tickets = np.lcm.reduce(degrees) // degrees
     else:
-        weights = degrees.max() + 1.0 - degrees
-    return torch.from_numpy(weights / weights.sum())
+        tickets = degrees.max() + 1 - degrees
+    return torch.from_numpy(tickets)
 
 
-def draw_joints(probabilities: Tensor, count: int, rows: int, generator: torch.Generator, multiset: bool) -> Tensor:
-    """(rows, V) True where a joint is masked: ``count`` distinct joints a row, or at most that with repeats.
+def joint_probabilities(tickets_V: Tensor) -> Tensor:
+    """(V,) probability of each joint in one draw."""
+    return tickets_V.double() / tickets_V.sum()
 
-    Without repeats this is sampling one after the other without replacement, done at once by the Gumbel top-k
-    trick (Kool et al., 2019).
+
+def draw_joints(tickets_V: Tensor, count: int, rows: int, generator: torch.Generator, multiset: bool) -> Tensor:
+    """(rows, V) True where a joint is masked: ``count`` distinct joints a row, or at most that as a multiset.
+
+    Distinct joints are drawn one after the other, each joint once, all at once by the Gumbel top-k trick (Kool et
+    al., 2019). The multiset draws ``count`` of all tickets, so that a joint may be drawn several times.
     """
-    masked = torch.zeros(rows, len(probabilities), dtype=torch.bool)
+    masked = torch.zeros(rows, len(tickets_V), dtype=torch.bool)
     if multiset:
-        drawn = torch.multinomial(probabilities.expand(rows, -1), count, replacement=True, generator=generator)
+        owner = torch.arange(len(tickets_V)).repeat_interleave(tickets_V)
+        drawn = owner[torch.rand(rows, len(owner), generator=generator).topk(count, dim=1).indices]
     else:
-        uniform = torch.rand(rows, len(probabilities), generator=generator, dtype=torch.float64)
+        uniform = torch.rand(rows, len(tickets_V), generator=generator, dtype=torch.float64)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
-        drawn = (probabilities.log() + gumbel).topk(count, dim=1).indices
+        drawn = (joint_probabilities(tickets_V).log() + gumbel).topk(count, dim=1).indices
     return masked.scatter_(1, drawn, True)
 
 
@@ -100,7 +105,7 @@ class Masker:
                 hint="the paper masks 9 of 25 joints; keep about that share",
             )
         self.encoder, self.config = encoder, config
-        self.probabilities = joint_probabilities(layout, encoder, config.low_degree)
+        self.tickets = joint_tickets(layout, encoder, config.low_degree)
 
     def spatial(self, x_PTVC: Tensor, owner_P: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """The joint-masked view and, when joints are dropped, the (V',) joints that remain.
@@ -109,7 +114,7 @@ class Masker:
         """
         config = self.config
         rows = 1 if config.mode == "drop" else int(owner_P.max()) + 1
-        masked = draw_joints(self.probabilities, config.joints, rows, generator, config.multiset).to(x_PTVC.device)
+        masked = draw_joints(self.tickets, config.joints, rows, generator, config.multiset).to(x_PTVC.device)
         if config.mode == "drop":
             return x_PTVC, (~masked[0]).nonzero()[:, 0]
         return x_PTVC.masked_fill(masked[owner_P][:, None, :, None], 0.0), None

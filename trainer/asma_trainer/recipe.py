@@ -95,7 +95,8 @@ class MaskConfig:
         low_degree: probabilities that favour low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly
             uniform), ``inverse`` is 1/d, ``reverse`` is max(d) + 1 - d.
         mode: ``drop`` removes masked joints and frames, ``zero`` sets them to 0.
-        multiset: draw joints with repeats, as the ancestor does (about 8.2 distinct of 9).
+        multiset: as the ancestor: draw from a list that holds each joint once per bone, so that a joint may come
+            twice (hdlm: about 8.2 distinct of 9).
         extra_frames: so many random frames are dropped as well (the ancestor: 10).
     """
 
