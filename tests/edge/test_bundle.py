@@ -55,14 +55,14 @@ def parts(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def forge(path: Path, members: list[tuple[str, bytes]], model: bytes = MODEL) -> Path:
+def forge(path: Path, members: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> Path:
     """A bundle of any members with a correct digest: what an attacker can make."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.comment = b"0" * 64
         for name, content in members:
             archive.writestr(name, content)
-    body = model + buffer.getvalue()[:-64]
+    body = MODEL + buffer.getvalue()[:-64]
     path.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
     return path
 
@@ -143,6 +143,20 @@ def test_duplicate_unknown_missing_and_path_like_members_are_refused(path: Path)
 def test_a_member_that_unpacks_to_too_much_is_refused(path: Path) -> None:
     with pytest.raises(BundleError, match="too large"):
         read_bundle(changed(path, "card.md", b"a" * (2 * 1024 * 1024)))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_unpack_without_a_limit_are_refused(path: Path, method: int) -> None:
+    with pytest.raises(BundleError, match="packed in another way"):
+        read_bundle(forge(path, list(parts(path).items()), method))
+
+
+def test_many_members_are_refused_before_they_are_listed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [*parts(path).items(), *((f"{number}", b"") for number in range(200))]
+    forge(path, members)
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", lambda _: pytest.fail("listed"))
+    with pytest.raises(BundleError, match="too many parts"):
+        read_bundle(path)
 
 
 @pytest.mark.parametrize(
