@@ -26,6 +26,7 @@ from asma_converters import ConversionReport, convert
 from asma_converters.errors import GateError
 from asma_edge import Recognizer, Result
 from asma_edge.errors import AsmaError
+from asma_edge.files import atomic_file
 from asma_edge.pose_source import read_poses
 from asma_trainer.bundle_eval import bundle_scores
 from asma_trainer.cli import accuracy_table
@@ -70,6 +71,9 @@ def main() -> int:
     except AsmaError as error:
         print(f"end_to_end: {error}", file=sys.stderr)
         return 3 if isinstance(error, GateError) else 2
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"end_to_end: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -99,7 +103,7 @@ def summarise(run: Run) -> None:
 
     say("profile")
     profile = command("-m", "asma_edge.cli", "profile", str(path), "--json")
-    (run.folder / "profile.json").write_text(json.dumps(profile, indent=1), encoding="utf-8")
+    write_json(run.folder / "profile.json", profile)
     speed = command(str(SPEED_BENCHMARK), "--student", str(run.folder / "student.pt"), "--json")
 
     split = run.recipe.data.test[0]
@@ -116,7 +120,7 @@ def summarise(run: Run) -> None:
         "peak_rss_mb": profile["runs"][0]["peak_rss_mib"] * 2**20 / 1e6,
         "bundle": str(path),
     }
-    (run.folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_json(run.folder / "summary.json", summary)
     confusion = Confusion(run.dataset.info.classes, confusion_matrix(int8_scores, run.dataset.label[clips]))
     report = describe(run, student, rows, conversion, confusion, playback, profile, summary)
     write_report(run.folder / "report.html", report)
@@ -212,6 +216,12 @@ def describe(
             ),
         ],
     )
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """The whole file, or none of it."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def command(*arguments: str) -> Any:
