@@ -237,7 +237,7 @@ def _refuse_overlap(segment: _Segment, others: list[_Segment], idle: str) -> Non
 def _windows(
     source: PreparedDataset, number: int, segments: list[_Segment], classes: tuple[str, ...], settings: LabelSettings
 ) -> Iterator[Clip]:
-    """The clips of one recording, in the order of time; where nobody is seen there is none."""
+    """The clips of one recording, in the order of time, without frames at their ends in which nobody is seen."""
     actions = sorted((s for s in segments if s.label != settings.idle), key=lambda segment: segment.start)
     length, fps = int(source.lengths[number]), source.info.fps
     spans = [(start, end, settings.idle) for start, end in _pauses(actions, length, fps, settings)]
@@ -249,8 +249,11 @@ def _windows(
         spans.append((start, end, action.label))
     clip = source.clip(number)
     for index, (start, end, label) in enumerate(sorted(spans)):
-        poses = clip[start:end]
-        if np.isnan(poses[..., :2]).any(axis=-1).all():
+        seen = np.flatnonzero(~np.isnan(clip[start:end, ..., :2]).any(axis=-1).all(axis=(1, 2)))
+        if not len(seen):
+            continue
+        poses = clip[start + int(seen[0]) : start + int(seen[-1]) + 1]
+        if label == settings.idle and len(poses) < settings.min_idle * fps:
             continue
         yield Clip(
             poses=poses,

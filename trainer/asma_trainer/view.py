@@ -68,7 +68,7 @@ def view_clip(dataset: PreparedDataset, clip: str, out: Path, person: int | None
         units=info.units,
     )
     write_playback(out, name, facts, playback)
-    return {"out": str(out), "number": number, "person": person, **facts}
+    return {**facts, "out": str(out), "number": number, "person": person}
 
 
 def _number(dataset: PreparedDataset, clip: str) -> int:
