@@ -68,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _counts(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"whole numbers such as 1,2,4 are expected, not {text!r}") from None
 
 
 def _run(options: argparse.Namespace) -> int:

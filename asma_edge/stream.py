@@ -88,6 +88,7 @@ class Stream:
         if self._buffer.restarted:
             ended = self.finish()
             self._restart()
+            self.scores = no_scores(self._info)
             if not seen:  # a sequence cannot begin with nobody
                 self._buffer.reset()
                 return ended

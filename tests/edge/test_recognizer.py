@@ -176,6 +176,7 @@ def test_a_person_not_found_is_a_missing_frame_once_seen(make_bundle: MakeBundle
     assert result is not None
     np.testing.assert_allclose(result.scores, recognizer.predict(held).scores, atol=1e-5)
     assert stream.update(nobody, 99.0) is None  # a gap, and nobody to begin with
+    assert len(stream.scores) == 0
     assert stream.update(clip[0], 99.1) is None
     with pytest.raises(PoseError, match="not been seen"):
         recognizer.predict(np.stack([nobody] * 9))
