@@ -208,21 +208,26 @@ class DatasetWriter:
 
 
 def _to_toml(info: DatasetInfo, splits: list[str]) -> str:
-    """dataset.toml; JSON strings and arrays are valid TOML."""
+    """dataset.toml."""
     lines = [
         f"format = {FORMAT_VERSION}",
         f"fps = {float(info.fps)!r}",
-        f"units = {json.dumps(info.units)}",
-        f"classes = {json.dumps(list(info.classes))}",
-        f"mirror_labels = {json.dumps(list(info.mirror_labels))}",
-        f"splits = {json.dumps(splits)}",
-        f"source = {json.dumps(info.source)}",
-        f"licence = {json.dumps(info.licence)}",
+        f"units = {_toml_value(info.units)}",
+        f"classes = {_toml_value(list(info.classes))}",
+        f"mirror_labels = {_toml_value(list(info.mirror_labels))}",
+        f"splits = {_toml_value(splits)}",
+        f"source = {_toml_value(info.source)}",
+        f"licence = {_toml_value(info.licence)}",
         "",
         "[layout]",
     ]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in info.layout.to_dict().items()]
+    lines += [f"{key} = {_toml_value(value)}" for key, value in info.layout.to_dict().items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """JSON strings and arrays are valid TOML, but for two things: surrogate pairs, and the control character DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @dataclass(frozen=True)
