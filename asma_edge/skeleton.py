@@ -94,11 +94,15 @@ class Layout:
     @functools.cached_property
     def _hops(self) -> npt.NDArray[np.float64]:
         """(V, V) edges between joints along the tree; inf where unreachable."""
-        hops = np.where(np.eye(self.num_joints, dtype=bool), 0.0, np.inf)
-        frontier = np.eye(self.num_joints, dtype=bool)
-        for distance in range(1, self.num_joints):
-            frontier = ((frontier.astype(int) @ self.adjacency.astype(int)) > 0) & np.isinf(hops)
-            hops[frontier] = distance
+        neighbours = [np.flatnonzero(row).tolist() for row in self.adjacency]
+        hops = np.full((self.num_joints, self.num_joints), np.inf)
+        for start in range(self.num_joints):
+            reached, frontier, distance = {start}, [start], 0
+            while frontier:
+                hops[start, frontier] = distance
+                beyond = {joint for near in frontier for joint in neighbours[near]} - reached
+                reached |= beyond
+                frontier, distance = list(beyond), distance + 1
         return hops
 
     @functools.cached_property
