@@ -249,7 +249,8 @@ def _windows(
         spans.append((start, end, action.label))
     clip = source.clip(number)
     for index, (start, end, label) in enumerate(sorted(spans)):
-        seen = np.flatnonzero(~np.isnan(clip[start:end, ..., :2]).any(axis=-1).all(axis=(1, 2)))
+        missing = np.asarray(np.isnan(clip[start:end, ..., :2]).any(axis=-1))
+        seen = np.flatnonzero(~missing.all(axis=(1, 2)))
         if not len(seen):
             continue
         poses = clip[start + int(seen[0]) : start + int(seen[-1]) + 1]
