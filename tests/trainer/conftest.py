@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from asma_edge.skeleton import Layout, get_layout
+from asma_trainer.cli import main
 from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
 from asma_trainer.recipe import Recipe, load_recipe
 
@@ -18,11 +20,13 @@ TINY = [
     'streams=["joint", "motion"]', "fusion=[0.6, 0.4]", "data.frames=20", "data.fps=10.0",
     "encoder.channels=[4, 4, 8]", "encoder.strides=[1, 2, 1]", "encoder.kernel=3", "encoder.dropout=0.5",
     "mask.joints=9", "mask.frames=4",
-    "pretrain.steps=6", "pretrain.batch=8", "pretrain.width=16", "pretrain.warmup=2",
-    "finetune.steps=3", "finetune.batch=8", "align.steps=4", "align.batch=8", "distill.steps=6", "distill.batch=8",
+    "pretrain.steps=10", "pretrain.batch=8", "pretrain.width=16", "pretrain.warmup=2",
+    "finetune.steps=3", "finetune.batch=8", "align.steps=4", "align.batch=8", "distill.steps=10", "distill.batch=8",
     'student.kind="device"', "student.channels=[4, 4, 8]", "student.kernel=3",
     "student.calibration=6", "student.golden=5", "evaluate.probe_steps=20", "evaluate.stride=5",
 ]  # fmt: skip
+
+STAGES = ["pretrain", "finetune", "align", "distill", "baseline", "evaluate"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -69,6 +73,29 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     path = tmp_path_factory.mktemp("pairs") / "data"
     write_waves(path, people=2)
     return PreparedDataset.open(path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, waves: PreparedDataset) -> Path:
+    """The folder of a finished tiny run: every stage, one thread, never interrupted. Copy it before changing it."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    assert asma_train("run", waves.path, out) == 0
+    return out
+
+
+def asma_train(stage: str, data: Path, out: Path, *more: str, sets: Sequence[str] = ()) -> int:
+    """Run the command in this process with the tiny recipe; its exit code."""
+    recipe = Path(data).parent / "tiny.toml"
+    if not recipe.exists():
+        recipe.write_text(f'stages = {json.dumps(STAGES)}\n[data]\nsampling = "window"\n', encoding="utf-8")
+    settings = [part for override in (*TINY, *sets) for part in ("--set", override)]
+    return main([stage, "--data", str(data), "--recipe", str(recipe), "--out", str(out), *settings, *more])
+
+
+@pytest.fixture(scope="session")
+def train_command() -> Callable[..., int]:
+    """`asma_train` as a fixture."""
+    return asma_train
 
 
 @pytest.fixture(scope="session")

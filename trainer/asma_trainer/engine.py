@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from asma_edge.files import atomic_file
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.recipe import Schedule
 from asma_trainer.sampling import Batch
+from asma_trainer.tensor_file import read_tensors
 
 KIND = "asma-checkpoint"
 CHECKPOINT_SECONDS = 30.0
@@ -248,14 +248,14 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         CheckpointError: the file is missing or is no checkpoint of this trainer.
     """
     try:
-        values = torch.load(path, map_location=device, weights_only=True)
-        if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ValueError("not a checkpoint of this trainer")
-    except (OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        values = read_tensors(path, KIND, device)
+        if not {"digest", "step", "model", "optimiser"} <= set(values):
+            raise ValueError("parts are missing")
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"cannot read checkpoint '{path}'",
             expected="a last.pt written by asma-train",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            got=str(error),
             hint="run the stage that writes it first, or delete the damaged file and train again",
         ) from error
     return values
@@ -274,9 +274,17 @@ def _resume(folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, di
             got=values["digest"],
             hint="choose another --out, or delete this folder to train it again",
         )
-    stage.load_state_dict(values["model"])
-    optimiser.load_state_dict(values["optimiser"])
-    return int(values["step"])
+    try:
+        stage.load_state_dict(values["model"])
+        optimiser.load_state_dict(values["optimiser"])
+        return int(values["step"])
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"'{path}' does not fit the networks of its own settings",
+            expected="a checkpoint of this version of asma-train",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            hint="delete this folder to train it again",
+        ) from error
 
 
 class _Log:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from asma_edge.preprocess import PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.errors import CheckpointError
 from asma_trainer.models.student import Student, StudentKind, student_config
+from asma_trainer.tensor_file import read_tensors
 
 KIND = "asma-student"
 FORMAT_VERSION = 1
@@ -103,9 +104,7 @@ class StudentFile:
         """
         path = Path(path)
         try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
-            if not isinstance(values, dict) or values.get("kind") != KIND:
-                raise ValueError("not a student file")
+            values = read_tensors(path, KIND)
             if values["format"] != FORMAT_VERSION:
                 raise ValueError(f"format {values['format']}, this version reads {FORMAT_VERSION}")
             student, layout = values["student"], Layout.from_dict(values["layout"])
@@ -133,8 +132,7 @@ class StudentFile:
                 provenance=values["provenance"],
             )
             loaded._check()
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, AsmaError,
-                pickle.UnpicklingError) as error:  # fmt: skip
+        except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, AsmaError) as error:
             raise CheckpointError(
                 f"cannot read student '{path}'",
                 expected="a student.pt written by `asma-train distill` or `asma-train run`",
@@ -150,6 +148,11 @@ class StudentFile:
             else "golden frames do not fit" if self.golden.shape[1:] != frames or not len(self.golden)
             else "golden labels do not fit" if self.golden_labels.shape != self.golden.shape[:1]
             else "fusion weights do not fit" if len(self.fusion) != len(self.models) or not self.models
+            else f"sampling {self.sampling!r}" if self.sampling not in typing.get_args(Sampling)
+            else f"fps {self.fps!r}, temperature {self.temperature!r}" if not (self.fps > 0 and self.temperature > 0)
+            else "calibration or golden frames are not finite float32" if not all(
+                values.dtype == np.float32 and np.isfinite(values).all() for values in (self.calibration, self.golden)
+            )
             else "the idle label is not a class" if self.idle_label not in (None, *self.labels)
             else ""
         )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Scores, probes and accuracies against independent computations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from asma_trainer.dataset import PreparedDataset
+from asma_trainer.distill import build_student
+from asma_trainer.engine import Compute
+from asma_trainer.evaluate import (
+    Evaluator,
+    average_over_windows,
+    classifier_scores,
+    confusion_matrix,
+    dense_scores,
+    fuse,
+    linear_probe,
+    nearest_neighbour,
+    top1,
+)
+from asma_trainer.pretrain import stream_input
+from asma_trainer.recipe import Recipe
+from asma_trainer.sampling import Batch, evaluation_windows
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def test_top1_confusion_and_fusion_by_hand() -> None:
+    scores = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
+    label = np.array([0, 2, 0, 1])
+    assert top1(scores, label) == 50.0
+    assert confusion_matrix(scores, label).tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    other = np.eye(3, dtype=np.float32)[[1, 1, 1, 1]]
+    np.testing.assert_allclose(fuse({"a": scores, "b": other}, {"a": 0.75, "b": 0.25}), 0.75 * scores + 0.25 * other)
+
+
+def test_probes_on_features_that_can_be_told_apart(tiny_recipe: MakeRecipe) -> None:
+    random = np.random.default_rng(0)
+    label = np.arange(60) % 3
+    train, test = (np.eye(3)[label] * 100 + random.normal(size=(60, 3)) for _ in range(2))
+    train, test = train.astype(np.float32), test.astype(np.float32)
+    recipe = tiny_recipe("evaluate.probe_steps=100")
+    scores = linear_probe(train, label, test, recipe, 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert top1(scores, label) == 100
+    np.testing.assert_array_equal(scores, linear_probe(train, label, test, recipe, 3))  # seeded
+    # A feature that never changes does no harm.
+    dead = np.concatenate([train, np.full((60, 1), 7, np.float32)], axis=1)
+    assert np.isfinite(linear_probe(dead, label, dead, recipe, 3)).all()
+
+
+def test_nearest_neighbour_is_by_angle() -> None:
+    random = np.random.default_rng(0)
+    train, test = (random.normal(size=(n, 5)).astype(np.float32) for n in (30, 10))
+    label = random.integers(0, 4, 30)
+    cosine = (test @ train.T) / np.linalg.norm(test, axis=1)[:, None] / np.linalg.norm(train, axis=1)
+    expected = np.eye(4)[label[cosine.argmax(axis=1)]]
+    np.testing.assert_array_equal(nearest_neighbour(train * 3, label, test * 0.1, 4), expected)
+
+
+def test_scores_of_a_clip_are_the_mean_of_its_windows(pairs: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
+    recipe = tiny_recipe()
+    torch.manual_seed(0)
+    student, clips = build_student(pairs.info, recipe).eval(), pairs.split("test")
+    function = classifier_scores(student, pairs.info, "motion")
+    averaged = average_over_windows(pairs, clips, recipe.data, 3, function, Compute())
+    for row, clip in enumerate(clips):
+        scores = []
+        for window in evaluation_windows(pairs, int(clip), recipe.data, 3):
+            frames = torch.from_numpy(window)
+            batch = Batch(frames, torch.zeros(len(frames), dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+            with torch.no_grad():
+                x = stream_input(batch, pairs.info, "motion")
+                scores.append(student.head(student.embed(x).mean(dim=0)).softmax(dim=0).numpy())
+        np.testing.assert_allclose(averaged[row], np.mean(scores, axis=0), atol=1e-5)
+
+
+def test_a_device_student_is_scored_at_every_frame(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
+    recipe = tiny_recipe()
+    torch.manual_seed(0)
+    student, clips = build_student(waves.info, recipe).eval(), waves.split("test")
+    function = classifier_scores(student, waves.info, "joint")
+    every = average_over_windows(waves, clips, recipe.data, 1, function, Compute())
+    np.testing.assert_allclose(dense_scores(student, waves, clips, recipe.data, "joint"), every, atol=1e-5)
+
+
+def test_accuracies_are_by_split(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
+    recipe = tiny_recipe('data.test=["test", "all"]')
+    evaluator = Evaluator(waves, recipe, Compute())
+    assert evaluator.clips.tolist() == list(range(24))
+    perfect = np.eye(3, dtype=np.float32)[waves.label]
+    wrong = perfect[:, [1, 2, 0]].copy()
+    wrong[waves.split("test")] = perfect[waves.split("test")]
+    rows = evaluator.accuracies("x", {"joint": perfect, "motion": wrong})
+    assert [(row.split, row.streams["joint"], row.streams["motion"]) for row in rows] == [
+        ("test", 100.0, 100.0), ("all", 100.0, pytest.approx(100 / 3))]  # fmt: skip
+    assert rows[1].fused == 100.0  # joint weighs 0.6, motion 0.4

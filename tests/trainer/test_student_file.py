@@ -1,0 +1,137 @@
+"""student.pt: what is saved is loaded; anything else is refused without running code from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from asma_edge.preprocess import STREAMS, PreprocessSpec
+from asma_edge.skeleton import FloatArray, get_layout
+from asma_trainer.errors import CheckpointError
+from asma_trainer.models.student import Student, student_config
+from asma_trainer.student_file import StudentFile
+
+
+@pytest.fixture
+def student(motion: Callable[..., FloatArray]) -> StudentFile:
+    torch.manual_seed(0)
+    layout = get_layout("body13")
+    frames = np.stack([motion(layout, 11, seed) for seed in range(5)])
+    return StudentFile(
+        models={name: Student(layout, student_config("device", (4, 8), 3), 4).eval() for name in STREAMS},
+        kind="device",
+        layout=layout,
+        labels=("a", "b", "Ω", "idle"),
+        sampling="window",
+        fps=12.5,
+        window=10,
+        fusion=(0.5, 0.25, 0.25),
+        preprocess=PreprocessSpec(("fill", "centre", "scale")),
+        calibration=frames[:3],
+        golden=frames[3:],
+        golden_labels=np.array([1, 3]),
+        temperature=1.5,
+        idle_label="idle",
+        provenance={"recipe": "test", "accuracy": [{"stage": "student", "fused": 97.5}]},
+    )
+
+
+def test_round_trip(student: StudentFile, tmp_path: Path) -> None:
+    path = tmp_path / "student.pt"
+    student.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    loaded = StudentFile.load(path)
+    for field in dataclasses.fields(StudentFile):
+        a, b = getattr(student, field.name), getattr(loaded, field.name)
+        if isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+        elif field.name != "models":
+            assert a == b
+    assert loaded.streams == STREAMS
+    inputs = student.inputs(student.golden)
+    for stream in STREAMS:
+        assert inputs[stream].shape == (2, 10, 13, 3)
+        x = torch.from_numpy(inputs[stream])
+        with torch.no_grad():
+            assert student.models[stream](x).equal(loaded.models[stream](x))
+
+
+class Touch:
+    """What a hostile pickle would do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a student", bytes(range(256)) * 4, b"\x80\x02}q\x00."])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "student.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot read student") as caught:
+        StudentFile.load(path)
+    assert "asma-train" in str(caught.value)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.pt", tmp_path):
+        with pytest.raises(CheckpointError, match="cannot read student"):
+            StudentFile.load(path)
+
+
+def test_code_in_a_student_is_not_run(tmp_path: Path) -> None:
+    path, marker = tmp_path / "student.pt", tmp_path / "executed"
+    torch.save({"kind": "asma-student", "format": 1, "layout": Touch(marker)}, path)
+    with pytest.raises(CheckpointError):
+        StudentFile.load(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("kind", "asma-checkpoint"), ("format", 99), ("layout", {"name": "x"}), ("layout", "ntu25"), ("labels", ["a"]),
+        ("labels", 7), ("weights", {}), ("weights", []), ("window", 11), ("window", "ten"), ("fusion", [1.0]),
+        ("preprocess", {"version": 9, "units": "metres", "steps": ["fill"]}), ("preprocess", None),
+        ("idle_label", "sleep"), ("golden_labels", torch.zeros(9, dtype=torch.int64)),
+        ("golden", torch.zeros(0, 11, 13, 3)),
+        ("sampling", "often"), ("fps", 0.0), ("fps", "fast"), ("temperature", -1.0),
+        ("calibration", torch.full((3, 11, 13, 3), torch.nan)), ("golden", torch.zeros(2, 11, 13, 3).double()),
+        ("student", {"kind": "device", "channels": [], "kernel": 3}),
+        ("calibration", torch.zeros(3, 11, 25, 3)), ("calibration", "none"), ("student", {"kind": "device"}),
+        ("student", {"kind": "device", "channels": [4, 16], "kernel": 3}),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit_are_refused(student: StudentFile, tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "student.pt"
+    student.save(path)
+    values = torch.load(path, weights_only=True)
+    torch.save({**values, key: value}, path)
+    with pytest.raises(CheckpointError, match="cannot read student"):
+        StudentFile.load(path)
+    torch.save({k: v for k, v in values.items() if k != key}, path)
+    with pytest.raises(CheckpointError, match="cannot read student"):
+        StudentFile.load(path)
+
+
+def test_truncated_and_altered_files_are_read_or_refused(student: StudentFile, tmp_path: Path) -> None:
+    path, bad = tmp_path / "student.pt", tmp_path / "bad.pt"
+    student.save(path)
+    data = path.read_bytes()
+    for size in range(0, len(data), len(data) // 25):
+        bad.write_bytes(data[:size])
+        with pytest.raises(CheckpointError):
+            StudentFile.load(bad)
+    for position in range(0, len(data), len(data) // 60):
+        bad.write_bytes(data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :])
+        with suppress(CheckpointError):  # anything else fails this test
+            StudentFile.load(bad)
