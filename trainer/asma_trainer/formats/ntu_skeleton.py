@@ -50,7 +50,8 @@ class Track:
     @property
     def energy(self) -> float:
         """How much there is of motion: the sum of the standard deviations of x, y and z over joints and frames."""
-        return float(self.poses.reshape(-1, 3).std(axis=0).sum())
+        xyz = np.ascontiguousarray(self.poses.reshape(-1, 3).T)  # NumPy sums along rows several times faster
+        return float(xyz.std(axis=1).sum())
 
 
 def parse_skeleton(entry: object, data: bytes) -> tuple[int, list[Track]]:
