@@ -32,6 +32,7 @@ from asma_edge.stream import Stream
 from asma_edge.tracker import People
 
 _MODELS = Path(__file__).parent / "models"
+MAX_GAP = 60.0  # seconds: all the frames of a bridged pause are computed
 _SLOWEST = 100  # a clip's rate may be this much below the model's
 
 
@@ -105,10 +106,10 @@ class Recognizer:
         """A stream of one person's poses.
 
         Args:
-            max_gap: longest pause in seconds that is bridged; a longer one starts a new sequence.
+            max_gap: longest pause in seconds that is bridged, up to 60; a longer one starts a new sequence.
 
         Raises:
-            AsmaError: the model takes whole actions (sampling ``clip``), not a stream.
+            AsmaError: the model takes whole actions (sampling ``clip``), not a stream; or ``max_gap`` is out of range.
         """
         if self.info.sampling == "clip":
             raise AsmaError(
@@ -116,6 +117,13 @@ class Recognizer:
                 expected="a model with sampling 'window'",
                 got="sampling 'clip': it sees a whole action, resampled to a fixed number of frames",
                 hint="cut the actions yourself and call predict(clip, fps), or train a device-* recipe",
+            )
+        if not 0 < max_gap <= MAX_GAP:
+            raise AsmaError(
+                "unusable max_gap",
+                expected=f"seconds above 0, at most {MAX_GAP:g}",
+                got=repr(max_gap),
+                hint="leave it out",
             )
         return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap)
 

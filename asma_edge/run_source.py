@@ -63,6 +63,13 @@ class Watcher:
             print("\r\x1b[K", end="", file=sys.stderr)
         if not self._json:
             print(f"{self._frames} frames, {self._results} results, {self._starts} actions")
+        if self._frames and not self._results:
+            info = self._recognizer.info
+            print(
+                f"no window was ever full: the model needs {info.window / info.fps:.1f} s of one person without a pause, "
+                "and t in seconds",
+                file=sys.stderr,
+            )
 
     def _take_one(self, frame: PoseFrame) -> None:
         if self._many is not None:

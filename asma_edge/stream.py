@@ -10,7 +10,6 @@ import numpy.typing as npt
 from asma_edge.buffer import PoseBuffer
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import Decider, Decision, DecisionSettings
-from asma_edge.errors import AsmaError
 from asma_edge.poses import PoseReader, never_seen
 from asma_edge.preprocess import Preprocessor
 from asma_edge.result import Result, make_result
@@ -46,8 +45,6 @@ class Stream:
         max_gap: float,
         hold: int = 0,
     ) -> None:
-        if not max_gap > 0:
-            raise AsmaError("unusable max_gap", expected="seconds above 0", got=repr(max_gap), hint="leave it out")
         self._info, self._poses, self._scorer, self._decision, self._hold = info, poses, scorer, decision, hold
         self._buffer = PoseBuffer(info.fps, max_gap)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)

@@ -1,7 +1,7 @@
 """Evaluation: probes, teacher and student on unseen clips, per stream and fused.
 
 A clip longer than a window is scored by the mean of its windows' softmax scores, which is what the device's
-`Recognizer.predict` does over a whole clip. Streams are fused by the recipe's fixed weights.
+`Recognizer.predict(clip, whole=True)` does. Streams are fused by the recipe's fixed weights.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def dense_scores(student: Student, dataset: PreparedDataset, clips: IntArray, da
         owner = torch.zeros(len(frames), dtype=torch.int64)
         x = stream_input(Batch(frames, owner, owner[:1]), dataset.info, stream)
         with torch.inference_mode():
-            logits_LK = student.dense(x.to(next(student.parameters()).device), data.frames).mean(dim=0)
-            scores.append(logits_LK.softmax(dim=1).mean(dim=0).cpu().numpy())
+            logits_PLK = student.dense(x.to(next(student.parameters()).device), data.frames)
+            scores.append(logits_PLK.softmax(dim=2).mean(dim=(0, 1)).cpu().numpy())
     return np.stack(scores)
 
 
