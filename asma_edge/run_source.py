@@ -66,7 +66,7 @@ class Watcher:
         if self._frames and not self._results:
             info = self._recognizer.info
             print(
-                f"no window was ever full: the model needs {info.window / info.fps:.1f} s of one person without a pause, "
+                f"no window was ever full: it takes {info.window / info.fps:.1f} s of one person without a pause, "
                 "and t in seconds",
                 file=sys.stderr,
             )

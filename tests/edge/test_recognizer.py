@@ -285,3 +285,9 @@ def test_the_idle_class_has_no_label(make_bundle: MakeBundle, motion: Motion) ->
     assert (idle.label, idle.index) == (None, winner.index)
     unsure = Recognizer.load(make_bundle(), decision=DecisionSettings(enter=1.0)).predict(clip)
     assert (unsure.label, unsure.index) == (None, winner.index)
+
+
+@pytest.mark.parametrize("max_gap", [0.0, -1.0, float("nan"), float("inf"), 61.0])
+def test_refuses_a_pause_that_cannot_be_bridged(make_bundle: Callable[..., Path], max_gap: float) -> None:
+    with pytest.raises(AsmaError, match="max_gap"):
+        Recognizer.load(make_bundle()).stream(max_gap=max_gap)
