@@ -55,11 +55,11 @@ class Batches(Dataset[Batch]):
         return Batch(frames, torch.arange(8), torch.randint(3, (8,), generator=random), step)
 
 
-def train(folder: Path, batches: Batches | None = None, digest: str = "d", steps: int = STEPS) -> Toy:
+def train(folder: Path, batches: Batches | None = None, digest: str = "d", workers: int = 0) -> Toy:
     stage = Toy()
-    schedule = FinetuneConfig(steps=steps, batch=8, lr=0.05, warmup=2)
+    schedule = FinetuneConfig(steps=STEPS, batch=8, lr=0.05, warmup=2)
     fit(folder, stage, batches or Batches(), schedule, seed=5, digest=digest, config='name = "toy"\n',
-        compute=Compute(), title="toy")  # fmt: skip
+        compute=Compute(workers=workers), title="toy")  # fmt: skip
     return stage
 
 
@@ -115,6 +115,10 @@ def test_the_same_seed_gives_the_same_bits_and_finished_work_is_not_repeated(tmp
     assert same(first, again)
     assert not again.training
     assert (tmp_path / "a" / "last.pt").stat().st_mtime_ns == before
+
+
+def test_background_workers_change_nothing(tmp_path: Path) -> None:
+    assert same(train(tmp_path / "a"), train(tmp_path / "b", workers=2))
 
 
 @pytest.mark.parametrize("crash", [1, 5, STEPS - 1])
