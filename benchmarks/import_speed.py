@@ -3,7 +3,9 @@
 
 Files have 85 frames with two bodies, as long as the real ones are. Contestants:
 
-- ``plain``: a line at a time with readline, split, every value to float, nested lists; it only parses.
+- ``plain``: a line at a time with readline, and every value of every body and joint kept as a number under its name,
+  the way the readers published with skeleton models do it; it only parses.
+- ``lists``: the same without names, nested lists of floats: about the least that such a parser can do.
 - ``import``: the whole import by this project with one process: parse, choose people, check, hash, write, journal.
 - ``import`` with more processes, for the scaling.
 
@@ -31,6 +33,14 @@ from typing import Any
 import numpy as np
 
 FRAMES, BODIES, JOINTS = 85, 2, 25
+BODY_FIELDS = (
+    "bodyID", "clippedEdges", "handLeftConfidence", "handLeftState", "handRightConfidence", "handRightState",
+    "isRestricted", "leanX", "leanY", "trackingState",
+)  # fmt: skip
+JOINT_FIELDS = (
+    "x", "y", "z", "depthX", "depthY", "colorX", "colorY", "orientationW", "orientationX", "orientationY",
+    "orientationZ", "trackingState",
+)  # fmt: skip
 VARIANTS = 20  # different contents; more files are copies under other names
 
 _PEAK = """
@@ -76,14 +86,30 @@ def skeleton_text(seed: int) -> str:
 
 
 def plain(path: Path) -> list[Any]:
-    """What one writes first: readline, split, float."""
+    """readline, split, a record for every body and joint."""
+    clip = []
+    with path.open() as file:
+        for _ in range(int(file.readline())):
+            bodies = []
+            for _ in range(int(file.readline())):
+                body = dict(zip(BODY_FIELDS, map(float, file.readline().split()), strict=True))
+                joints = []
+                for _ in range(int(file.readline())):
+                    joints.append(dict(zip(JOINT_FIELDS, map(float, file.readline().split()), strict=True)))
+                bodies.append({"state": body, "joints": joints})
+            clip.append(bodies)
+    return clip
+
+
+def lists(path: Path) -> list[Any]:
+    """readline, split, nested lists of floats."""
     clip = []
     with path.open() as file:
         for _ in range(int(file.readline())):
             bodies = []
             for _ in range(int(file.readline())):
                 body = file.readline().split()
-                joints = [[float(value) for value in file.readline().split()] for _ in range(int(file.readline()))]
+                joints = [list(map(float, file.readline().split())) for _ in range(int(file.readline()))]
                 bodies.append((body, joints))
             clip.append(bodies)
     return clip
@@ -101,11 +127,11 @@ def run_import(folder: Path, out: Path, workers: int) -> float:
     return seconds
 
 
-def run_plain(paths: Sequence[Path]) -> float:
-    """Seconds that the plain parser takes."""
+def run_parser(parser: Callable[[Path], Any], paths: Sequence[Path]) -> float:
+    """Seconds that a parser takes."""
     started = time.perf_counter()
     for path in paths:
-        plain(path)
+        parser(path)
     return time.perf_counter() - started
 
 
@@ -124,7 +150,10 @@ def measure(files: int, workers: Sequence[int], turns: int, folder: Path) -> dic
     (folder / "quarter").mkdir()
     for path in paths[: max(1, files // 4)]:
         os.link(path, folder / "quarter" / path.name)
-    contestants: dict[str, Callable[[], float]] = {"plain": lambda: run_plain(paths)}
+    contestants: dict[str, Callable[[], float]] = {
+        "plain": lambda: run_parser(plain, paths),
+        "lists": lambda: run_parser(lists, paths),
+    }
     for count in workers:
         contestants[f"import_{count}"] = lambda count=count: run_import(folder / "all", folder / "out", count)
     best = dict.fromkeys(contestants, float("inf"))
@@ -139,7 +168,10 @@ def measure(files: int, workers: Sequence[int], turns: int, folder: Path) -> dic
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
         "ms_per_file": {name: round(1e3 * seconds / files, 3) for name, seconds in best.items()},
         "times_faster_than_plain": {
-            name: round(best["plain"] / seconds, 2) for name, seconds in best.items() if name != "plain"
+            name: round(best["plain"] / seconds, 2) for name, seconds in best.items() if name.startswith("import")
+        },
+        "times_faster_than_lists": {
+            name: round(best["lists"] / seconds, 2) for name, seconds in best.items() if name.startswith("import")
         },
         "peak_megabytes": {
             str(max(1, files // 4)): peak_megabytes(folder / "quarter", folder / "out"),

@@ -88,7 +88,8 @@ def parse_skeleton(entry: object, data: bytes) -> tuple[int, list[Track]]:
     if any(lines[at:]):
         raise bad_file(entry, f"{frames} frames, as line 1 says", f"more: {shown(lines[at])}", line=at + 1)
     # Files have single spaces between the columns: their number says whether every joint has its 12 values.
-    if data.count(b" ") != len(line_of) * (_BODY_COLUMNS - 1 + JOINTS * (_JOINT_COLUMNS - 1)) or b"\t" in data:
+    spaces = np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord(" "))
+    if spaces != len(line_of) * (_BODY_COLUMNS - 1 + JOINTS * (_JOINT_COLUMNS - 1)) or b"\t" in data:
         _tidy(entry, lines, line_of)
     return frames, _tracks(_poses(entry, lines, line_of), bodies, np.array(frame_of, dtype=np.int64))
 
@@ -126,7 +127,7 @@ def _poses(entry: object, lines: list[bytes], line_of: list[int]) -> FloatArray:
                 add(x)
                 add(y)
                 add(z)
-        values = np.array(list(map(float, tokens)), dtype=np.float32)
+        values = np.fromiter(map(float, tokens), dtype=np.float32, count=len(tokens))
     except ValueError:
         for number in _joint_lines(line_of):
             columns = lines[number].split()
