@@ -15,7 +15,7 @@ from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.errors import DataError
 
-STAGE_ORDER = ("pretrain", "align", "finetune", "distill", "label-only")
+STAGE_ORDER = ("pretrain", "finetune", "align", "distill", "baseline")
 MAX_METRICS_BYTES = 256 * 2**20
 MAX_STEP = 2**53
 
