@@ -72,6 +72,10 @@ class ImportOptions:
     fps: float | None = None
     own: dict[str, Any] = field(default_factory=dict)
 
+    def rate(self, default: float = DEFAULT_FPS) -> float:
+        """Frames per second: as the user says, whatever that is, else ``default``."""
+        return default if self.fps is None else self.fps
+
 
 @dataclass(frozen=True)
 class Omitted:

@@ -47,7 +47,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     """
     motions = list_files(path, r"HDM_.*\.amc", "HDM05 motions")
     skeletons = list_files(path, r"HDM_.*\.asf", "HDM05 skeletons")
-    fps = options.fps or _FPS
+    fps = options.rate(_FPS)
     named = {entry: _NAME.fullmatch(entry.stem) for entry in motions}
     classes = tuple(sorted({name[2] for name in named.values() if name}))
     if not classes:

@@ -58,7 +58,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     entries = list_files(path, r"\d+(_\d+){4}_.+\.txt", "IntelliRehabDS files")
     info = DatasetInfo(
         layout=get_layout("ntu25"),
-        fps=options.fps or _FPS,
+        fps=options.rate(_FPS),
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),

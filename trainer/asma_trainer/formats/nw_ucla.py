@@ -64,7 +64,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     entries = list_files(path, r"a\d+_s\d+_e\d+_v\d+\.json", "Northwestern-UCLA files")
     info = DatasetInfo(
         layout=get_layout("kinect20"),
-        fps=options.fps or _FPS,
+        fps=options.rate(_FPS),
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),

@@ -21,7 +21,7 @@ import numpy as np
 from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_trainer.dataset import Clip, DatasetInfo
 from asma_trainer.errors import DataError
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
+from asma_trainer.formats import ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json
 from asma_trainer.formats.listing import Entry, bad_file
 from asma_trainer.formats.names import mirror_labels
@@ -81,7 +81,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     clips = _group(path)
     model = _model(clips, options.own.get("model"))
     labelled = label_recordings(path, clips, options)
-    fps = options.fps or DEFAULT_FPS
+    fps = options.rate()
     people = recordings.people_option(options)
     info = DatasetInfo(
         layout=MODELS[model],

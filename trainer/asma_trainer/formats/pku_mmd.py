@@ -92,7 +92,7 @@ def open_release(release: PkuRelease, path: Path, options: ImportOptions) -> Sou
     classes = tuple(CLASSES[number - 1] for number in release.classes)
     info = DatasetInfo(
         layout=get_layout("ntu25"),
-        fps=options.fps or _FPS,
+        fps=options.rate(_FPS),
         units="metres",
         classes=classes,
         mirror_labels=mirror_labels(classes),

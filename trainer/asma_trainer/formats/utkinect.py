@@ -66,7 +66,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     parts = [Part(entry, tuple(labels.get(_recording(entry), ()))) for entry in entries]
     info = DatasetInfo(
         layout=get_layout("kinect20"),
-        fps=options.fps or _FPS,
+        fps=options.rate(_FPS),
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),
