@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asma_trainer.errors import DataError
+from asma_trainer.formats.listing import open_member, shown
 
 MAX_BYTES = 8 << 30
+# What zipfile and numpy raise on a damaged .npz file (NotImplementedError is a RuntimeError).
+DAMAGE = (
+    OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -34,7 +40,7 @@ def read_npz(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, npt.NDArray[An
                 _check_header(archive, member)
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise DataError(
             f"cannot read '{path}'",
             expected="an .npz file of plain arrays, as numpy.savez writes it",
@@ -43,13 +49,31 @@ def read_npz(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, npt.NDArray[An
         ) from error
 
 
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type of an .npy file's array; leaves off where its values begin.
+
+    Raises:
+        ValueError: it is not an .npy file of format 1 or 2.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"format version {version}")
+    try:
+        shape, fortran, dtype = _HEADER_READERS[version](stream)
+    except Exception as error:  # numpy evaluates the header as Python source, which can raise anything a parser can
+        raise ValueError(f"a malformed header ({type(error).__name__})") from error
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"shape {shown(shape)}")
+    return shape, fortran, dtype
+
+
 def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """numpy allocates what a header promises before it reads, so a forged header must not get that far."""
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in _HEADER_READERS:
-            raise ValueError(f"array '{member.filename}' has format version {version}")
-        shape, _, dtype = _HEADER_READERS[version](stream)
+    with open_member(archive, member.filename) as stream:
+        try:
+            shape, _, dtype = read_header(stream)
+        except ValueError as error:
+            raise ValueError(f"array '{member.filename}': {error}") from error
         if dtype.hasobject:
             raise ValueError(f"array '{member.filename}' holds Python objects")
         promised = math.prod(shape) * dtype.itemsize

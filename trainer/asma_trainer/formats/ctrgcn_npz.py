@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, containers
-from asma_trainer.formats.listing import Entry, Part, bad_file
+from asma_trainer.formats import ImportOptions, Source, containers
+from asma_trainer.formats.arrays import DAMAGE, read_header
+from asma_trainer.formats.listing import Entry, Part, bad_file, open_member
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry
 from asma_trainer.splits import ClipTable, Splits
@@ -33,8 +33,6 @@ _PEOPLE, _JOINTS = 2, 25
 _SIDES = ("train", "test")
 _MAX_LABEL_BYTES = 1 << 30
 _MAX_CLIP_BYTES = 1 << 28
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +58,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     layout, units = containers.joints(entry, _JOINTS)
     info = DatasetInfo(
         layout=layout,
-        fps=options.fps or DEFAULT_FPS,
+        fps=options.rate(),
         units=units,
         classes=classes,
         mirror_labels=mirror_labels(classes),
@@ -109,15 +107,11 @@ class _Rows:
     def __post_init__(self) -> None:
         try:
             archive = zipfile.ZipFile(self.entry.path)
-            self._stream: IO[bytes] = archive.open(f"{self.key}.npy")
-            version = np.lib.format.read_magic(self._stream)
-            if version not in _HEADERS:
-                raise ValueError(f"format version {version}")
-            header: Any = _HEADERS[version](self._stream)
-            self.shape, fortran, self.dtype = header
+            self._stream: IO[bytes] = open_member(archive, f"{self.key}.npy")
+            self.shape, fortran, self.dtype = read_header(self._stream)
             if fortran or self.dtype.hasobject or self.dtype.kind not in "iufb" or not self.shape:
                 raise ValueError(f"an array {self.shape} of {self.dtype}{' in Fortran order' if fortran else ''}")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise self._damaged(error) from error
         self._next = 0
         self._start = self._stream.tell()
@@ -145,7 +139,7 @@ class _Rows:
             data = self._stream.read(size)
             if len(data) != size:
                 raise EOFError(f"{len(data)} of {size} bytes")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise self._damaged(error) from error
         return np.frombuffer(data, dtype=self.dtype)
 

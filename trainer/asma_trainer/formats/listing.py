@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
 from asma_trainer.errors import DataError
 
 MAX_FILE_BYTES = 256 << 20
+# Python's zipfile unpacks the other methods (bzip2, LZMA) without a limit, whatever size an entry claims.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_SHORT_BITS = 1000  # Python refuses to write out a number of many thousand digits
 _HINT = "get an intact copy, or leave out what is malformed with --skip-bad"
 
 Detail = TypeVar("Detail")
@@ -131,15 +135,18 @@ def read_bytes(entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
         raise bad_file(entry, f"at most {limit} bytes", f"{entry.size} bytes")
     try:
         if entry.archive is None:
+            # Python takes the memory it is asked for before it reads: ask for no more than there is. Pipes state no size.
             with open(entry.path, "rb") as stream:
-                data = stream.read(limit + 1)
+                data = stream.read((entry.size or limit) + 1)
         else:
-            with _archive(entry.archive).open(entry.path) as member:
+            with open_member(_archive(entry.archive), entry.path) as member:
                 data = member.read(limit + 1)
     except (OSError, EOFError, RuntimeError, NotImplementedError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise bad_file(entry, "a readable file", f"{type(error).__name__}: {error}") from error
     if len(data) > limit:
         raise bad_file(entry, f"at most {limit} bytes", "more")
+    if entry.archive is None and len(data) > (entry.size or limit):
+        raise bad_file(entry, f"{entry.size} bytes, as when the import began", "more", hint="wait until it is written")
     if not data.strip():
         raise bad_file(entry, "content", "an empty file")
     return data
@@ -148,6 +155,19 @@ def read_bytes(entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
 def read_text(entry: Entry, limit: int = MAX_FILE_BYTES) -> str:
     """The content of a text file; bytes that are not UTF-8 become replacement characters."""
     return read_bytes(entry, limit).decode("utf-8", errors="replace")
+
+
+def open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A file of a zip archive, unpacked while it is read and never further than is asked for.
+
+    Raises:
+        KeyError: there is no such file.
+        zipfile.BadZipFile: it is damaged, or packed in a way that cannot be unpacked with a limit.
+    """
+    info = archive.getinfo(name)
+    if info.compress_type not in _METHODS:
+        raise zipfile.BadZipFile(f"'{name}' is packed by method {info.compress_type}, not stored or deflated")
+    return archive.open(info)
 
 
 @lru_cache(maxsize=2)
@@ -167,7 +187,32 @@ def bad_file(entry: object, expected: str, got: str, *, line: int | None = None,
     return DataError(f"'{entry}'{where}: malformed", expected=expected, got=got, hint=hint or _HINT)
 
 
-def shown(text: str | bytes, length: int = 60) -> str:
-    """Some of a text from a file, fit for an error message."""
-    plain = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text
-    return repr(plain if len(plain) <= length else plain[:length] + "...")
+class _Short(reprlib.Repr):
+    """Takes little time for any value, however deep or long it is and however often it holds the same list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= _SHORT_BITS else f"a whole number of {x.bit_length()} bits"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return repr(x[: self.maxstring])
+
+    repr_bytearray = repr_bytes
+
+
+_short = _Short()
+
+
+def shown(value: object, length: int = 60) -> str:
+    """Some of a value from a file, fit for an error message: texts (and bytes, as text) in quotes, others as Python
+    writes them.
+    """
+    if isinstance(value, bytes):
+        value = value[: 4 * length].decode("utf-8", errors="replace")
+    if isinstance(value, str):
+        return repr(value if len(value) <= length else value[:length] + "...")
+    text = _short.repr(value)
+    return text if len(text) <= length else text[:length] + "..."

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from asma_edge.preprocess import Units
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, containers
+from asma_trainer.formats import ImportOptions, Source, containers
+from asma_trainer.formats.arrays import read_header
 from asma_trainer.formats.listing import Part, bad_file, shown
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry
@@ -66,7 +67,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     classes = containers.class_names(options, np.concatenate([part.labels for part in sets]), path)
     info = DatasetInfo(
         layout=layout,
-        fps=options.fps or DEFAULT_FPS,
+        fps=options.rate(),
         units=units,
         classes=classes,
         mirror_labels=mirror_labels(classes),
@@ -124,7 +125,7 @@ def _open(data: Path, labels: Path, counts: Path, side: str) -> _Set:
     if names is None:
         names = [f"{side or data.stem}_{index:06d}" for index in range(count)]
     if len(names) != count or not all(isinstance(name, str) and name for name in names):
-        raise bad_file(labels, f"{count} names", shown(str(names)))
+        raise bad_file(labels, f"{count} names", shown(names))
     frames = _frames(counts, count, array.shape[2]) if counts.is_file() else None
     return _Set(data, tuple(names), values.astype(np.int64), frames, side)
 
@@ -139,6 +140,8 @@ def _frames(path: Path, count: int, longest: int) -> npt.NDArray[np.int64]:
 @lru_cache(maxsize=8)
 def _array(path: Path) -> npt.NDArray[Any]:
     try:
+        with path.open("rb") as stream:
+            read_header(stream)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
             raise ValueError("not an array of numbers")
