@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
 from asma_trainer.errors import DataError
+from asma_trainer.formats.json_text import MAX_JSON_BYTES
 from asma_trainer.formats.listing import bad_file, read_text, shown
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry, read_rows
@@ -29,6 +29,7 @@ from asma_trainer.splits import with_validation
 
 SUMMARY = "cut labelled windows, and idle ones between them, from continuous recordings"
 
+_MAX_TIME = 1e9  # seconds, or frames
 _SUFFIXES = (".csv", ".txt", ".timeline.json", ".json")
 
 
@@ -186,27 +187,30 @@ def _lines(path: Path) -> list[_Row]:
 
 def _timeline(path: Path) -> list[_Row]:
     try:
-        segments = json.loads(read_text(file_entry(path)))["segments"]
+        segments = json.loads(read_text(file_entry(path), MAX_JSON_BYTES))["segments"]
         return [_Row(part["start"], part["end"], part["label"], path, None) for part in segments]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         got = f"{type(error).__name__}: {str(error)[:200]}"
         raise bad_file(path, "an object with segments, each with start, end and label", got) from error
 
 
-def _is_number(text: str) -> bool:
+def _is_number(value: object) -> bool:
+    """Whether it can be a time or frame: beyond the limit not even the number of a frame could be computed."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
     try:
-        return math.isfinite(float(text))
-    except ValueError:
+        return abs(float(value)) <= _MAX_TIME
+    except (ValueError, OverflowError):
         return False
 
 
 def _segment(row: _Row, fps: float, length: int, settings: LabelSettings) -> _Segment:
     """The row as frames [start, end) of a recording of ``length`` frames."""
     if not isinstance(row.label, str) or not row.label.strip():
-        raise bad_file(row.file, "a label", shown(str(row.label)), line=row.line)
-    if not _is_number(str(row.start)) or not _is_number(str(row.end)):
-        got = f"{shown(str(row.start))}, {shown(str(row.end))}"
-        raise bad_file(row.file, "start and end as numbers", got, line=row.line)
+        raise bad_file(row.file, "a label", shown(row.label), line=row.line)
+    if not _is_number(row.start) or not _is_number(row.end):
+        got = f"{shown(row.start)}, {shown(row.end)}"
+        raise bad_file(row.file, f"start and end as numbers within ±{_MAX_TIME:.0e}", got, line=row.line)
     start, end = float(row.start), float(row.end)
     if settings.frames:
         first, last = round(start) - 1, round(end)

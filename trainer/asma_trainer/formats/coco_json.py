@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout, convert, get_layout
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
+from asma_trainer.formats import ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json
 from asma_trainer.formats.listing import bad_file, shown
 from asma_trainer.formats.names import canonical_joints, known_layout, mirror_labels
@@ -50,7 +50,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     """
     files = {name: [entry] for name, entry in find_files(path, (".json",), "COCO JSON files").items()}
     labelled = label_recordings(path, files, options)
-    fps = options.fps or DEFAULT_FPS
+    fps = options.rate()
     people = recordings.people_option(options)
     info = DatasetInfo(
         layout=_LAYOUT,
@@ -72,10 +72,10 @@ def _read(recording: Recording, people: int, fps: float) -> Iterator[Clip]:
     else:
         images, listed, layout = None, content, _LAYOUT
     if not isinstance(listed, list) or not listed or len(listed) > _MAX_PEOPLE:
-        raise bad_file(recording, "a list of people with keypoints", shown(str(listed)))
+        raise bad_file(recording, "a list of people with keypoints", shown(listed))
     for number, person in enumerate(listed):
         if not isinstance(person, dict) or not isinstance(person.get("image_id"), int | str):
-            raise bad_file(recording, "people with an image_id", f"person {number}: {shown(str(person))}")
+            raise bad_file(recording, "people with an image_id", f"person {number}: {shown(person)}")
     if images is None:
         ordered = sorted({person["image_id"] for person in listed}, key=_by_number)
         images = {name: frame for frame, name in enumerate(ordered)}
@@ -103,8 +103,11 @@ def _frames(recording: Recording, content: dict[str, Any]) -> dict[Any, int]:
     """{image id: frame number} of annotations."""
     images = content.get("images")
     if not isinstance(images, list) or not all(isinstance(i, dict) and isinstance(i.get("id"), int) for i in images):
-        raise bad_file(recording, "a list 'images' with an id each", shown(str(images)))
-    if len({image.get("video_id") for image in images}) > 1:
+        raise bad_file(recording, "a list 'images' with an id each", shown(images))
+    videos = [image.get("video_id") for image in images]
+    if not all(isinstance(video, int | str | None) for video in videos):
+        raise bad_file(recording, "a video_id that is a number or text", "another kind of value")
+    if len(set(videos)) > 1:
         raise bad_file(recording, "the images of one video", "several video_ids", hint="write one file a video")
     if len({image["id"] for image in images}) != len(images):
         raise bad_file(recording, "images with ids of their own", "an id that occurs twice")
@@ -123,13 +126,15 @@ def _by_number(name: int | str) -> tuple[list[tuple[str, int]], str]:
 
 def _layout(recording: Recording, content: dict[str, Any]) -> Layout:
     """Joints in the order of the file: COCO's, unless its category names others."""
-    categories = content.get("categories")
-    named = [c["keypoints"] for c in categories if isinstance(c, dict) and "keypoints" in c] if categories else []
+    categories = content.get("categories") or []
+    if not isinstance(categories, list):
+        raise bad_file(recording, "a list 'categories', or none", shown(categories))
+    named = [c["keypoints"] for c in categories if isinstance(c, dict) and "keypoints" in c]
     if not named:
         return _LAYOUT
     names = named[0]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise bad_file(recording, "keypoint names in the category", shown(str(names)))
+        raise bad_file(recording, "keypoint names in the category", shown(names))
     joints = canonical_joints(names)
     if len(named) > 1 or known_layout(joints) != _LAYOUT:
         raise bad_file(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from asma_trainer.formats.listing import Entry, bad_file, read_bytes, shown
 from asma_trainer.formats.recordings import decode
 
+MAX_JSON_BYTES = 64 << 20  # lists of small numbers take twenty times as much once they are read
 MAX_COORDINATE = 1e6  # pixels or metres
 
 
@@ -19,17 +20,19 @@ def read_json(entry: Entry) -> Any:
     """The value in a JSON file.
 
     Raises:
-        DataError: it cannot be read or is not JSON; the message names the line.
+        DataError: it cannot be read, is larger than `MAX_JSON_BYTES`, or is not JSON; the message names the line.
     """
-    return parse_json(entry, decode(entry, read_bytes(entry)))
+    return parse_json(entry, decode(entry, read_bytes(entry, MAX_JSON_BYTES)))
 
 
 def parse_json(entry: object, text: str, line: int | None = None) -> Any:
     """The value in a JSON text; ``line`` is where the text stands in its file, if it is one line of it.
 
     Raises:
-        DataError: it is not JSON.
+        DataError: it is not JSON, or longer than `MAX_JSON_BYTES`.
     """
+    if len(text) > MAX_JSON_BYTES:
+        raise bad_file(entry, f"a JSON value of at most {MAX_JSON_BYTES} bytes", f"{len(text)}", line=line)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -72,7 +75,7 @@ def check_finite(entry: object, values: npt.NDArray[Any], at: str) -> None:
 def _flatten(values: Any, depth: int) -> tuple[list[Any], tuple[int, ...]]:
     """Nested lists as one list, and their shape."""
     if not isinstance(values, list):
-        raise TypeError(f"{shown(str(values))} where a list belongs")
+        raise TypeError(f"{shown(values)} where a list belongs")
     if depth == 1:
         return values, (len(values),)
     parts = [_flatten(value, depth - 1) for value in values]
@@ -86,5 +89,5 @@ def _number(value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{shown(str(value))} where a number belongs")
+        raise TypeError(f"{shown(value)} where a number belongs")
     return float(value)

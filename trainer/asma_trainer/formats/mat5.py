@@ -7,6 +7,7 @@ Source: MathWorks, "MAT-File Format", chapter 1, Level 5 MAT-Files.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 import zlib
@@ -26,6 +27,8 @@ _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8
 _NUMERIC_CLASSES = range(6, 16)  # double, single, and the integers
 _COMPLEX = 0x0800
 _MAX_UNPACKED = 256 << 20
+_MAX_DIMENSIONS = 32  # as many as every version of NumPy takes
+_PARTS = 4  # flags, dimensions, name, real part
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,8 @@ def _unpack(entry: object, element: _Element) -> bytes:
 
 def _matrix(entry: object, element: _Element, order: str) -> tuple[str, list[_Element]]:
     """Name and parts (flags, dimensions, name, real part) of a matrix."""
-    parts = list(_elements(entry, element.data, 0, order))
-    if len(parts) < 4:
+    parts = list(itertools.islice(_elements(entry, element.data, 0, order), _PARTS))
+    if len(parts) < _PARTS:
         raise bad_file(entry, "flags, dimensions, name and values of an array", f"{len(parts)} parts")
     return parts[2].data.decode("latin1"), parts
 
@@ -104,7 +107,9 @@ def _values(entry: object, parts: list[_Element], order: str) -> npt.NDArray[Any
     if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX or parts[3].kind not in _STORED:
         raise bad_file(entry, "an array of real numbers", f"class {flags & 0xFF}, flags {flags:#x}")
     dimensions = struct.unpack(f"{order}{len(parts[1].data) // 4}i", parts[1].data)
+    if not 2 <= len(dimensions) <= _MAX_DIMENSIONS:
+        raise bad_file(entry, f"an array of 2 to {_MAX_DIMENSIONS} dimensions", f"{len(dimensions)}")
     kind = np.dtype(order + _STORED[parts[3].kind])
-    if min(dimensions, default=-1) < 0 or math.prod(dimensions) * kind.itemsize != len(parts[3].data):
+    if min(dimensions) < 1 or math.prod(dimensions) * kind.itemsize != len(parts[3].data):
         raise bad_file(entry, f"{len(parts[3].data)} bytes of values", f"dimensions {dimensions}")
     return np.frombuffer(parts[3].data, kind).reshape(dimensions, order="F")

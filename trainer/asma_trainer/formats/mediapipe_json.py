@@ -54,7 +54,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     space = str(options.own.get("space", "image"))
     files = {name: [entry] for name, entry in find_files(path, (".json",), "MediaPipe JSON files").items()}
     labelled = label_recordings(path, files, options)
-    fps = options.fps or _first_rate(labelled.rows)
+    fps = options.fps if options.fps is not None else _first_rate(labelled.rows)
     info = DatasetInfo(
         layout=_LAYOUT,
         fps=fps,
@@ -98,7 +98,7 @@ def _read(recording: Recording, space: str, fps: float, asked: bool) -> Iterator
     size = _size(recording, content) if space == "image" else (1.0, 1.0)
     for number, frame in enumerate(frames):
         if not isinstance(frame, dict) or key not in frame:
-            raise bad_file(recording, f"frames with '{key}'", f"frame {number}: {shown(str(frame))}")
+            raise bad_file(recording, f"frames with '{key}'", f"frame {number}: {shown(frame)}")
         if frame[key]:
             poses[number, 0] = _pose(recording, frame[key], f"{key} of frame {number}", space, size)
     yield recording.clip(at_rate(recording, poses, _rate(recording, content), fps, asked))

@@ -326,5 +326,5 @@ def check_rate(entry: object, value: Any) -> float:
         DataError: not a number above 0 and up to 1000.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1000:
-        raise bad_file(entry, "frames per second above 0, at most 1000", shown(str(value)))
+        raise bad_file(entry, "frames per second above 0, at most 1000", shown(value))
     return float(value)

@@ -24,7 +24,9 @@ import math
 import tomllib
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,7 @@ from asma_trainer.formats.names import canonical_joints, known_layout, mirror_la
 from asma_trainer.formats.people import to_clip
 from asma_trainer.formats.recordings import (
     Recording,
+    check_rate,
     decode,
     file_entry,
     find_files,
@@ -52,6 +55,7 @@ from asma_trainer.formats.table_rows import MAX_FRAMES, Content, load
 SUMMARY = "your own recordings: csv with time, joint, x, y, [z, score, person], or jsonl; one file a clip"
 
 _MAX_GAP = 0.5  # seconds that are bridged by interpolation, as on the device
+_DIGITS = 9  # of a joint's number; Python refuses to read thousands
 _ROUND_RATE = 0.02  # a rate this near to a whole number is meant to be that number
 
 
@@ -101,11 +105,12 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[Layout,
             content = load(recording)
             layout = _named_layout(said) if said else _found_layout(recording, content)
             _order(recording, content, layout)
+            fps = options.fps if options.fps is not None else check_rate(recording, _rate(recording, content.times))
         except DataError as error:
             problem = problem or error
             continue
         own: Units = "pixels" if content.metres is False else "metres"
-        return layout, units or own, options.fps or _rate(content.times)
+        return layout, units or own, fps
     assert problem is not None  # there is at least one row
     raise problem
 
@@ -135,7 +140,7 @@ def _found_layout(recording: Recording, content: Content) -> Layout:
 
 def _order(recording: Recording, content: Content, layout: Layout) -> list[int]:
     """For each joint of the file its place in the layout."""
-    if content.poses or all(name.isdecimal() for name in content.joints):
+    if content.poses or all(map(_is_number, content.joints)):
         order = [int(name) for name in content.joints]
         if (content.poses and len(order) != layout.num_joints) or max(order) >= layout.num_joints:
             raise bad_file(recording, f"joints 0 to {layout.num_joints - 1}", f"joint {max(order)}")
@@ -154,11 +159,15 @@ def _order(recording: Recording, content: Content, layout: Layout) -> list[int]:
     return order
 
 
-def _rate(times: list[float]) -> float:
+def _is_number(name: str) -> bool:
+    return name.isdecimal() and len(name) <= _DIGITS
+
+
+def _rate(recording: Recording, times: list[float]) -> float:
     """Frames per second by the median step."""
     if len(times) < 2:
         return DEFAULT_FPS
-    rate = 1.0 / float(np.median(np.diff(times)))
+    rate = check_rate(recording, 1.0 / median(after - before for before, after in pairwise(times)))
     whole = round(rate)
     return float(whole) if whole and abs(rate - whole) <= _ROUND_RATE * whole else round(rate, 3)
 
@@ -170,7 +179,7 @@ def _read(
     if not said and content.metres is not None and content.metres != (units == "metres"):
         raise bad_file(recording, f"{units}, as in the first file", "a z" if content.metres else "no z")
     if not asked and len(content.times) > 1:
-        same_rate(recording, _rate(content.times), fps)
+        same_rate(recording, _rate(recording, content.times), fps)
     order = _order(recording, content, layout)
     frames: dict[int, list[FloatArray]] = {}
     who: dict[int, list[int]] = {}
@@ -194,9 +203,10 @@ def _read(
 
 def _regular(recording: Recording, times: npt.NDArray[np.float64], poses: FloatArray, fps: float) -> FloatArray:
     """Frames at a fixed rate; nothing is invented in a pause longer than `_MAX_GAP`."""
-    count = math.floor((times[-1] - times[0]) * fps + 1e-6) + 1
-    if count > MAX_FRAMES:
-        raise bad_file(recording, f"at most {MAX_FRAMES} frames", f"{times[-1] - times[0]:g} s at {fps:g} a second")
+    seconds = float(times[-1]) - float(times[0])
+    if not seconds * fps < MAX_FRAMES:  # also where it is infinite
+        raise bad_file(recording, f"at most {MAX_FRAMES} frames", f"{seconds:g} s at {fps:g} a second")
+    count = math.floor(seconds * fps + 1e-6) + 1
     grid = times[0] + np.arange(count) / fps
     frames = sample_at(poses, np.interp(grid, times, np.arange(len(times), dtype=np.float64)))
     for gap in np.flatnonzero(np.diff(times) > _MAX_GAP):

@@ -123,8 +123,8 @@ def _add_joint(
         if column in values:
             try:
                 parsed[column] = number(values[column])
-            except (TypeError, ValueError) as error:
-                raise bad_file(recording, f"a number for {column}", shown(str(values[column])), line=line) from error
+            except (TypeError, ValueError, OverflowError) as error:
+                raise bad_file(recording, f"a number for {column}", shown(values[column]), line=line) from error
             if column != "time" and abs(parsed[column]) > MAX_COORDINATE:
                 raise bad_file(recording, f"{column} within ±{MAX_COORDINATE:.0e}", f"{parsed[column]:g}", line=line)
     joint = str(values["joint"]).strip()
@@ -146,13 +146,13 @@ def _add_poses(recording: Recording, content: Content, values: dict[str, Any], l
     """One row: everybody at a time."""
     try:
         time = _json_number(values.get("t", values.get("time")))
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise bad_file(recording, "t in seconds", str(error), line=line) from error
     if content.times and time <= content.times[-1]:
         raise bad_file(recording, f"a later time than {content.times[-1]:g}", f"{time:g}", line=line)
     people = values["people"] if "people" in values else [{"pose": values["pose"]}]
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise bad_file(recording, "a list of people", shown(str(people)), line=line)
+        raise bad_file(recording, "a list of people", shown(people), line=line)
     frame = content.frame(recording, time, line)
     for number, person in enumerate(people):
         rows = person.get("pose")
@@ -177,5 +177,5 @@ def _json_number(value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{shown(str(value))} where a number belongs")
+        raise TypeError(f"{shown(value)} where a number belongs")
     return float(value)
