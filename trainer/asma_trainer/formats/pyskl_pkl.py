@@ -19,7 +19,7 @@ import numpy as np
 from asma_edge.preprocess import Units
 from asma_trainer.dataset import Clip, DatasetInfo
 from asma_trainer.errors import DataError
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, containers, recordings
+from asma_trainer.formats import ImportOptions, Source, containers, recordings
 from asma_trainer.formats.listing import Entry, Part, bad_file, shown
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry
@@ -46,12 +46,12 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     labels = [a["label"] for a in annotations if type(a.get("label")) is int]
     if not labels:
         raise bad_file(entry, "annotations with a label", "none")
-    classes = containers.class_names(options, np.array(labels, dtype=np.int64), entry)
+    classes = containers.class_names(options, as_array(entry, labels, "the labels").astype(np.int64), entry)
     layout, units = _first(entry, annotations)
     people = recordings.people_option(options)
     info = DatasetInfo(
         layout=layout,
-        fps=options.fps or DEFAULT_FPS,
+        fps=options.rate(),
         units=units,
         classes=classes,
         mirror_labels=mirror_labels(classes),
@@ -84,12 +84,12 @@ def _content(entry: Entry) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
         splits, content = content.get("split", {}), content["annotations"]
     annotations = [content] if isinstance(content, dict) else content
     if not isinstance(annotations, list) or not annotations or not all(isinstance(a, dict) for a in annotations):
-        raise bad_file(entry, "a dict with annotations, or a list of them", shown(str(content)))
+        raise bad_file(entry, "a dict with annotations, or a list of them", shown(content))
     if not isinstance(splits, dict) or not all(
         isinstance(name, str) and isinstance(members, list) and all(isinstance(member, str) for member in members)
         for name, members in splits.items()
     ):
-        raise bad_file(entry, "a split that maps names to lists of frame_dir", shown(str(splits)))
+        raise bad_file(entry, "a split that maps names to lists of frame_dir", shown(splits))
     return splits, annotations
 
 
@@ -102,7 +102,7 @@ def _first(entry: Entry, annotations: list[dict[str, Any]]) -> Any:
                 raise bad_file(
                     entry,
                     "annotations with keypoint",
-                    f"annotation {number} with {', '.join(map(str, annotation))}",
+                    f"annotation {number} with {shown(list(annotation))}",
                     hint="where keypoints are in files of their own (Kinetics), put them into the annotations first",
                 )
             shape = as_array(entry, annotation["keypoint"], f"keypoint of annotation {number}").shape
@@ -119,7 +119,7 @@ def _read(part: Part[tuple[int]], joints: int, units: Units, people: int, classe
     name, label = annotation.get("frame_dir"), annotation.get("label")
     what = f"annotation {number}"
     if not isinstance(name, str) or not name or type(label) is not int:
-        raise bad_file(part, f"a frame_dir and a whole label in {what}", f"{shown(str(name))}, {shown(str(label))}")
+        raise bad_file(part, f"a frame_dir and a whole label in {what}", f"{shown(name)}, {shown(label)}")
     keypoint = as_array(part, annotation.get("keypoint"), f"keypoint of {what}, '{name}'").astype(np.float32)
     wanted = (2, 3) if units == "pixels" else (3,)
     if keypoint.ndim != 4 or keypoint.shape[2] != joints or keypoint.shape[3] not in wanted or not keypoint.shape[0]:
@@ -135,7 +135,7 @@ def _read(part: Part[tuple[int]], joints: int, units: Units, people: int, classe
         keypoint = np.concatenate([keypoint, np.ones_like(keypoint[..., :1])], axis=-1)
     frames = annotation.get("total_frames", keypoint.shape[1])
     if type(frames) is not int or frames != keypoint.shape[1]:
-        raise bad_file(part, f"total_frames {keypoint.shape[1]}, as keypoint has, in {what}", shown(str(frames)))
+        raise bad_file(part, f"total_frames {keypoint.shape[1]}, as keypoint has, in {what}", shown(frames))
     poses = containers.unpad(np.moveaxis(keypoint, 0, 1), units, frames)
     containers.check(part, poses, name, label, classes)
     seen = np.nansum(~np.isnan(poses[..., 0]), axis=(0, 2))
