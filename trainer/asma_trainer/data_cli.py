@@ -21,6 +21,7 @@ from asma_trainer import label, project, view
 from asma_trainer.data_check import check, check_text, describe, describe_text
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
+from asma_trainer.safety_net import named
 from asma_trainer.synthetic import SynthSettings, synthesise
 
 Item = TypeVar("Item")
@@ -67,9 +68,10 @@ def _synth(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     own = {name: value for name, value in vars(options).items() if name not in (*_COMMON, "run")}
-    source = load_format(options.format).open_source(
-        options.path, ImportOptions(options.source, options.licence, options.fps, own)
-    )
+    with named(options.path):
+        source = load_format(options.format).open_source(
+            options.path, ImportOptions(options.source, options.licence, options.fps, own)
+        )
     report = import_dataset(
         source,
         options.out,
@@ -128,7 +130,10 @@ def _progress(clips: Iterator[Item], total: int | None) -> Iterator[Item]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers with commas between them, got {text!r}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

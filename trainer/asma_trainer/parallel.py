@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from asma_trainer.errors import DataError
+from asma_trainer.safety_net import named
 
 _CHUNK = 8  # files a task: a task costs about as much as reading a tenth of a small file
 _AHEAD = 3  # tasks in flight for each worker: bounds the memory, whatever the number of files
@@ -62,7 +63,8 @@ def _read_chunk(read: Callable[[Any], Iterable[Any]], chunk: Sequence[Any]) -> l
 
 def _attempt(read: Callable[[Any], Iterable[Any]], item: Any) -> Outcome:
     try:
-        return list(read(item))
+        with named(item):
+            return list(read(item))
     except DataError as error:
         return error
 
