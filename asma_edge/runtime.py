@@ -257,12 +257,13 @@ def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[s
     info = bundle.info
     inputs, logits = {}, []
     for stream in info.streams:
-        for name, tensors, expected in (
-            (stream, graph.inputs, shape),
-            (f"logits_{stream}", graph.outputs, (1, len(info.labels))),
+        # An int8 model takes float32 inputs: it standardises each coordinate before it quantises.
+        for name, tensors, expected, dtypes in (
+            (stream, graph.inputs, shape, ("float32", info.precision)),
+            (f"logits_{stream}", graph.outputs, (1, len(info.labels)), (info.precision,)),
         ):
             spec = tensors.get(name)
-            if spec is None or spec.shape != expected or spec.dtype != np.dtype(info.precision):
+            if spec is None or spec.shape != expected or spec.dtype.name not in dtypes:
                 found = f"{spec.dtype} {spec.shape}" if spec else "none among " + ", ".join(tensors)
                 raise _misfit(f"tensor '{name}'", f"{info.precision} {expected}", found)
         inputs[stream] = graph.inputs[stream]

@@ -3,8 +3,8 @@
 
 The contestants take turns (A B A B ...), so that whatever else the machine does meets both alike; medians are
 compared, and the fastest calls beside them, which a busy machine disturbs less. PyTorch runs the student as trained
-(float32, BatchNorm in place, inference_mode) on ready tensors; LiteRT gets ready int8 tensors. What the device runtime
-adds (quantising a whole clip in NumPy) is measured in a second contest, a new frame of the streaming graph on its own.
+(float32, BatchNorm in place, inference_mode); both get the same float32 clip. The device runtime's call around LiteRT
+is measured in a second contest, a new frame of the streaming graph on its own.
 Without --student, a three-stream device student with random weights is used (25 joints, 60 classes).
 
     python benchmarks/inference_speed.py [--student student.pt] [--repeats N] [--json]
@@ -135,16 +135,14 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
 
 
 def _plain_call(model: bytes, clips: Mapping[str, FloatArray]) -> Callable[[], object]:
-    """Set quantised inputs, invoke and get the logits with plain LiteRT; the clip graph is the file's first."""
+    """Set inputs, invoke and get the logits with plain LiteRT; the clip graph is the file's first."""
     interpreter = Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
     names = interpreter.get_signature_list()["clip"]["inputs"]
     details = {detail["name"]: detail for detail in interpreter.get_input_details()}
     inputs = []
     for name in names:
-        scale, zero_point = details[name]["quantization"]
-        values = np.clip(np.round(clips[name] / scale) + zero_point, -128, 127).astype(np.int8)
-        inputs.append((details[name]["index"], values))
+        inputs.append((details[name]["index"], clips[name]))
     outputs = [detail["index"] for detail in interpreter.get_output_details()]
 
     def call() -> list[Any]:

@@ -55,7 +55,7 @@ def clip_graph(students: Mapping[str, FoldedStudent], window: int, *, grouped: b
     for stream, student in students.items():
         _check_window(student, window)
         group = frame_group(student, window) if grouped else 1
-        x = graph.input(stream, (1, window, student.joints, CHANNELS_IN), _role(stream, "input"))
+        x = _standardised_input(graph, stream, student, window)
         if window % group:
             # Any frames will do to fill the last group: no later valid frame depends on them.
             x = graph.concat([x, graph.frames(x, 0, group - window % group)], 1)
@@ -94,7 +94,7 @@ def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
                 hint="convert it with --mode clip, or distil a `device` student",
             )
         _check_window(student, window)
-        x = graph.input(stream, (1, 1, student.joints, CHANNELS_IN), _role(stream, "input"))
+        x = _standardised_input(graph, stream, student, 1)
         past = student.kernel - 1
         for index, block in enumerate(student.blocks):
             name = _role(stream, f"block{index + 1}")
@@ -110,6 +110,18 @@ def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
 
 def _role(stream: str, what: str) -> str:
     return f"{stream}/{what}"
+
+
+def _standardised_input(graph: Graph, stream: str, student: FoldedStudent, frames: int) -> Tensor:
+    """(1, frames, V, 3) the input with each coordinate standardised, then quantised.
+
+    In metres, a joint near the centre moves by millimetres while a hand moves by half a metre: one int8 scale for
+    both would leave the first no resolution. Standardising is elementwise, so its float32 numbers, and the int8
+    numbers after them, are the same for one frame or many and on every processor.
+    """
+    x = graph.input(stream, (1, frames, student.joints, CHANNELS_IN), real=True)
+    standard = graph.multiply(graph.add(x, -student.mean[None, None]), student.gain[None, None])
+    return graph.quantize(standard, role=_role(stream, "standardised"))
 
 
 def _check_window(student: FoldedStudent, window: int) -> None:

@@ -66,13 +66,16 @@ class DeployStudent(nn.Module):
 
     def __init__(self, folded: FoldedStudent) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.from_numpy(folded.mean.copy()))
+        self.register_buffer("gain", torch.from_numpy(folded.gain.copy()))
         self.blocks = nn.Sequential(*(DeployBlock(block, folded.valid) for block in folded.blocks))
         self.register_buffer("head", torch.from_numpy(folded.head.copy()))
         self.register_buffer("head_bias", torch.from_numpy(folded.head_bias.copy()))
 
     def forward(self, x_NTVC: Tensor) -> Tensor:
         """(N, K) logits."""
-        features_NTVD: Tensor = self.blocks(x_NTVC)
+        standard_NTVC = (x_NTVC - self.get_buffer("mean")) * self.get_buffer("gain")
+        features_NTVD: Tensor = self.blocks(standard_NTVC)
         pooled = features_NTVD.mean(dim=2).mean(dim=1)
         return F.linear(pooled, self.get_buffer("head"), self.get_buffer("head_bias"))
 

@@ -1,8 +1,9 @@
 """Fold a trained student into the few linear maps that a device has to compute.
 
 Every BatchNorm disappears into its neighbour, in float64: the one after the graph convolution into the channel
-mix, the one after the temporal convolution into its kernel, the one of the residual into its 1x1 convolution and
-the input BatchNorm into block 1, which becomes a single dense matrix over joints and channels.
+mix, the one after the temporal convolution into its kernel and the one of the residual into its 1x1 convolution.
+Block 1 becomes a single dense matrix over joints and channels. Of the input BatchNorm, that matrix takes weight and
+bias; mean and spread stay apart, because coordinates are only comparable, and fit into int8, once standardised.
 """
 
 from __future__ import annotations
@@ -82,12 +83,15 @@ class FoldedStudent:
     """One stream's student without BatchNorm.
 
     Attributes:
-        blocks: in order.
+        mean, gain: (V, 3) standardise the input: (x - mean) * gain.
+        blocks: in order; the first takes the standardised input.
         head, head_bias: (K, D) and (K,) linear classifier.
         joints: V.
         valid: temporal convolutions are not padded.
     """
 
+    mean: Array
+    gain: Array
     blocks: tuple[FoldedBlock, ...]
     head: Array
     head_bias: Array
@@ -128,11 +132,15 @@ def fold(student: Student) -> FoldedStudent:
             hint="distil into a `device` or `paper` student",
         )
     blocks = [block for block in backbone.blocks if isinstance(block, Block)]
+    joints = blocks[0].graph.partitions.shape[1]
+    mean, variance = _statistics(backbone.input_bn)
     return FoldedStudent(
+        mean=mean.reshape(joints, -1),
+        gain=1.0 / np.sqrt(variance + backbone.input_bn.eps).reshape(joints, -1),
         blocks=tuple(_fold_block(block, backbone.input_bn if i == 0 else None) for i, block in enumerate(blocks)),
         head=_numbers(student.head.weight),
         head_bias=_numbers(student.head.bias),
-        joints=blocks[0].graph.partitions.shape[1],
+        joints=joints,
         valid=backbone.config.valid,
     )
 
@@ -141,12 +149,18 @@ def _numbers(tensor: Tensor) -> Array:
     return tensor.detach().to(torch.float64).cpu().numpy()
 
 
-def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Array, Array]:
-    """(scale, shift) of an evaluated BatchNorm."""
+def _statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Array, Array]:
+    """(mean, variance) that a BatchNorm has learned."""
     if norm.running_mean is None or norm.running_var is None:
         raise TypeError(f"{norm} tracks no statistics")
-    scale = _numbers(norm.weight) / np.sqrt(_numbers(norm.running_var) + norm.eps)
-    return scale, _numbers(norm.bias) - _numbers(norm.running_mean) * scale
+    return _numbers(norm.running_mean), _numbers(norm.running_var)
+
+
+def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Array, Array]:
+    """(scale, shift) of an evaluated BatchNorm."""
+    mean, variance = _statistics(norm)
+    scale = _numbers(norm.weight) / np.sqrt(variance + norm.eps)
+    return scale, _numbers(norm.bias) - mean * scale
 
 
 def _fold_block(block: Block, input_norm: nn.BatchNorm1d | None) -> FoldedBlock:
@@ -183,7 +197,7 @@ def _fold_graph(block: Block, input_norm: nn.BatchNorm1d | None) -> DenseGraph |
     if block.graph.mix.bias is not None:
         bias_VO = bias_VO + adjacency_KVW.sum(axis=1).T @ (_numbers(block.graph.mix.bias).reshape(K, -1) * scale)
     if input_norm is not None:
-        factor, offset = (values.reshape(V, -1) for values in _affine(input_norm))
+        factor, offset = (_numbers(values).reshape(V, -1) for values in (input_norm.weight, input_norm.bias))
         weight_WOVC = np.einsum("kvw,koc->wovc", adjacency_KVW, mix_KOC)
         bias_VO = bias_VO + np.einsum("wovc,vc->wo", weight_WOVC, offset)
         weight_WOVC = weight_WOVC * factor

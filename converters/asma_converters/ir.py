@@ -22,11 +22,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """An activation; compared and hashed by identity."""
+    """An activation; compared and hashed by identity. ``real`` ones stay float32 in an int8 model."""
 
     name: str
     shape: Shape
     role: str = ""
+    real: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,24 @@ class Mean:
     keep: bool
 
 
-Op = Conv | Dense | Transpose | Reshape | Slice | Concat | Add | Mean
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """x times a constant that is broadcast to x's shape; on real tensors only."""
+
+    x: Tensor
+    factor: Array
+    y: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize:
+    """A real tensor to int8; nothing at all in a float32 model."""
+
+    x: Tensor
+    y: Tensor
+
+
+Op = Conv | Dense | Transpose | Reshape | Slice | Concat | Add | Mean | Multiply | Quantize
 
 
 def activations_in(op: Op) -> tuple[Tensor, ...]:
@@ -146,14 +164,15 @@ class Graph:
         return {tensor.role: tensor for tensor in self.tensors if tensor.role}
 
     def exposed(self) -> Graph:
-        """This graph with every computed activation as an output, named as the tensor."""
-        return Graph(self.inputs, {op.y.name: op.y for op in self.ops}, self.ops, self.ties)
+        """This graph with every activation that a float32 model computes as an output, named as the tensor."""
+        outputs = {op.y.name: op.y for op in self.ops if not isinstance(op, Quantize)}
+        return Graph(self.inputs, outputs, self.ops, self.ties)
 
-    def input(self, name: str, shape: Sequence[int], role: str = "") -> Tensor:
+    def input(self, name: str, shape: Sequence[int], role: str = "", *, real: bool = False) -> Tensor:
         """Declare an input of the signature."""
         if name in self.inputs:
             raise GraphError("two inputs have one name", expected="unique names", got=name)
-        tensor = Tensor(name, tuple(shape), role)
+        tensor = Tensor(name, tuple(shape), role, real)
         self.inputs[name] = tensor
         return tensor
 
@@ -163,9 +182,9 @@ class Graph:
             raise GraphError("two outputs have one name", expected="unique names", got=name)
         self.outputs[name] = tensor
 
-    def _new(self, shape: Iterable[int], role: str) -> Tensor:
+    def _new(self, shape: Iterable[int], role: str, real: bool = False) -> Tensor:
         name = role or f"t{len(self.ops)}"
-        return Tensor(name, tuple(int(size) for size in shape), role)
+        return Tensor(name, tuple(int(size) for size in shape), role, real)
 
     def conv(
         self, x: Tensor, weight: Array, bias: Array, *, same: bool = False, relu: bool = False, role: str = ""
@@ -229,8 +248,25 @@ class Graph:
             and all(b in (1, a) for a, b in zip(x.shape, other.shape, strict=True))
         )  # fmt: skip
         _check(fits, "add", x.shape, other.shape)
-        y = self._new(x.shape, role)
+        y = self._new(x.shape, role, x.real)
         self.ops.append(Add(x, other, y, relu))
+        return y
+
+    def multiply(self, x: Tensor, factor: Array) -> Tensor:
+        """x times a constant, on a real tensor."""
+        fits = len(factor.shape) == len(x.shape) and all(
+            b in (1, a) for a, b in zip(x.shape, factor.shape, strict=True)
+        )
+        _check(fits and x.real, "multiply", x.shape, factor.shape)
+        y = self._new(x.shape, "", real=True)
+        self.ops.append(Multiply(x, factor, y))
+        return y
+
+    def quantize(self, x: Tensor, *, role: str = "") -> Tensor:
+        """Leave the real numbers, in an int8 model."""
+        _check(x.real, "quantize", x.shape, x.shape)
+        y = self._new(x.shape, role)
+        self.ops.append(Quantize(x, y))
         return y
 
     def mean(self, x: Tensor, axes: Sequence[int], *, keep: bool, role: str = "") -> Tensor:

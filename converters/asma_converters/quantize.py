@@ -12,6 +12,7 @@ from asma_converters.errors import GraphError
 from asma_converters.ir import Array, Concat, Graph, Op, Reshape, Slice, Tensor, Transpose
 
 _MIN_RANGE = 1e-6
+_SHARES = tuple(float(share) for share in np.geomspace(1.0, 0.05, 25))
 _MAX_BIAS = 2.0**30  # int32, with room for the sum of products beside it
 
 
@@ -73,12 +74,13 @@ def quantisation_of(graph: Graph, ranges: Mapping[Tensor, Range]) -> dict[Tensor
     """Parameters of every activation; tensors that only pass numbers on share the widest range among them."""
     classes = _Classes(graph)
     merged: dict[Tensor, Range] = {}
-    for tensor in graph.tensors:
+    tensors = [tensor for tensor in graph.tensors if not tensor.real]
+    for tensor in tensors:
         root = classes.find(tensor)
         low, high = ranges[tensor]
         known_low, known_high = merged.get(root, (low, high))
         merged[root] = min(low, known_low), max(high, known_high)
-    return {tensor: scale_of(*merged[classes.find(tensor)]) for tensor in graph.tensors}
+    return {tensor: scale_of(*merged[classes.find(tensor)]) for tensor in tensors}
 
 
 def borrow(graph: Graph, source: Graph, quantisation: Quantisation) -> dict[Tensor, Scale]:
@@ -97,12 +99,26 @@ def borrow(graph: Graph, source: Graph, quantisation: Quantisation) -> dict[Tens
                 raise GraphError(
                     "two scales for one tensor", expected="one", got=f"{role}: {scale}", hint="tie their roles"
                 )
-    orphans = [tensor.name for tensor in graph.tensors if classes.find(tensor) not in scales]
+    tensors = [tensor for tensor in graph.tensors if not tensor.real]
+    orphans = [tensor.name for tensor in tensors if classes.find(tensor) not in scales]
     if orphans:
         raise GraphError(
             "tensors without a counterpart", expected="a role known to the clip graph", got=", ".join(orphans)
         )
-    return {tensor: scales[classes.find(tensor)] for tensor in graph.tensors}
+    return {tensor: scales[classes.find(tensor)] for tensor in tensors}
+
+
+def best_range(values: npt.NDArray[np.float32]) -> Range:
+    """The part of the true range, about zero, whose int8 numbers have the least mean squared error."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+
+    def error(share: float) -> float:
+        scale = scale_of(low * share, high * share)
+        shown = (quantise(values, scale).astype(np.float32) - scale.zero_point) * scale.scale
+        return float(np.square(shown - values).mean())
+
+    share = min(_SHARES, key=error)
+    return low * share, high * share
 
 
 def quantise_weights(weight: Array, bias: Array, input_scale: float) -> QuantisedWeights:

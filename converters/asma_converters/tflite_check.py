@@ -26,7 +26,9 @@ INT8_VERSIONS: dict[int, int] = {
     _OPS.TRANSPOSE: 2,
     _OPS.RESHAPE: 1,
     _OPS.SLICE: 2,
+    _OPS.QUANTIZE: 1,
 }
+_REAL_OPS = (_OPS.MUL,)  # used on float32 tensors only
 _WEIGHTED = (_OPS.CONV_2D, _OPS.FULLY_CONNECTED)
 _PASSING = (_OPS.CONCATENATION, _OPS.TRANSPOSE, _OPS.RESHAPE, _OPS.SLICE)
 _ITEM_BYTES = {schema.TensorType.FLOAT32: 4, schema.TensorType.INT32: 4, schema.TensorType.INT8: 1}
@@ -40,7 +42,12 @@ def check_model(model: Any) -> None:
         GraphError: naming the operator or tensor.
     """
     for index, code in enumerate(model.operatorCodes):
-        _require(code.builtinCode in INT8_VERSIONS, f"operator code {index}", "a known operator", code.builtinCode)
+        _require(
+            code.builtinCode in (*INT8_VERSIONS, *_REAL_OPS),
+            f"operator code {index}",
+            "a known operator",
+            code.builtinCode,
+        )
         fields = f"builtinCode {code.builtinCode}, deprecatedBuiltinCode {code.deprecatedBuiltinCode}"
         _require(
             code.deprecatedBuiltinCode == min(code.builtinCode, 127), f"operator code {index}", "equal fields", fields
@@ -86,9 +93,11 @@ def _check_operator(code: Any, graph: Any, operator: Any) -> None:
     output = graph.tensors[operator.outputs[0]]
     kind, name = code.builtinCode, f"operator of '{output.name}'"
     quantised = output.type == schema.TensorType.INT8
+    _require(not (quantised and kind in _REAL_OPS), name, "float32", "int8")
     version = INT8_VERSIONS[kind] if quantised else 1
     _require(code.version == version, name, f"version {version}", code.version)
-    _require(inputs[0].type == output.type, name, "input and output of one type", f"{inputs[0].type}, {output.type}")
+    wanted = schema.TensorType.FLOAT32 if kind == _OPS.QUANTIZE else output.type
+    _require(inputs[0].type == wanted, name, f"an input of type {wanted}", f"{inputs[0].type} to {output.type}")
     if kind in _WEIGHTED:
         _require(len(inputs) == 3, name, "input, weight and bias", f"{len(inputs)} inputs")
         _require(all(tensor.buffer for tensor in inputs[1:]), name, "constant weight and bias", "no data")

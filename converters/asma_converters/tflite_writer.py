@@ -14,7 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from asma_converters.ir import Add, Concat, Conv, Dense, Graph, Mean, Op, Reshape, Slice, Tensor, Transpose
+from asma_converters.ir import (
+    Add,
+    Concat,
+    Conv,
+    Dense,
+    Graph,
+    Mean,
+    Multiply,
+    Op,
+    Quantize,
+    Reshape,
+    Slice,
+    Tensor,
+    Transpose,
+)
 from asma_converters.quantize import Quantisation, quantise_constant, quantise_weights
 from asma_converters.tflite_check import INT8_VERSIONS, check_model
 
@@ -87,8 +101,10 @@ class _Subgraph:
         self._graph = schema.SubGraphT()
         self._graph.name, self._graph.tensors, self._graph.operators = signature, [], []
         self._index: dict[Tensor, int] = {}
+        skipped = {op.y for op in graph.ops if isinstance(op, Quantize)} if scales is None else set()
         for tensor in graph.tensors:
-            self._index[tensor] = self._activation(tensor)
+            if tensor not in skipped:
+                self._index[tensor] = self._activation(tensor)
         for op in graph.ops:
             self._operator(op)
         self._graph.inputs = self._indices(graph.inputs)
@@ -137,7 +153,7 @@ class _Subgraph:
         return len(self._graph.tensors) - 1
 
     def _activation(self, tensor: Tensor) -> int:
-        if self._scales is None:
+        if self._scales is None or tensor.real:
             return self._tensor(tensor.name, tensor.shape, schema.TensorType.FLOAT32)
         scale = self._scales[tensor]
         return self._tensor(
@@ -170,15 +186,21 @@ class _Subgraph:
         """The second operand of an addition."""
         if isinstance(op.other, Tensor):
             return self._index[op.other]
+        if self._scales is None or op.y.real:
+            return self._real_constant(op.y, op.other)
         name = f"{op.y.name}/constant"
-        if self._scales is None:
-            return self._tensor(name, op.other.shape, schema.TensorType.FLOAT32, op.other.astype(np.float32))
         values, scale = quantise_constant(op.other)
         return self._tensor(
             name, op.other.shape, schema.TensorType.INT8, values, scales=scale.scale, zero_point=scale.zero_point
         )
 
+    def _real_constant(self, y: Tensor, values: npt.NDArray[np.float64]) -> int:
+        return self._tensor(f"{y.name}/constant", values.shape, schema.TensorType.FLOAT32, values.astype(np.float32))
+
     def _operator(self, op: Op) -> None:
+        if isinstance(op, Quantize) and self._scales is None:
+            self._index[op.y] = self._index[op.x]
+            return
         code, options = _code_and_options(op)
         inputs = [self._index[x] for x in (op.xs if isinstance(op, Concat) else (op.x,))]
         name = op.y.name
@@ -186,6 +208,8 @@ class _Subgraph:
             inputs += self._weights(op)
         elif isinstance(op, Add):
             inputs.append(self._operand(op))
+        elif isinstance(op, Multiply):
+            inputs.append(self._real_constant(op.y, op.factor))
         elif isinstance(op, Transpose):
             inputs.append(self._integers(f"{name}/permutation", op.permutation))
         elif isinstance(op, Reshape):
@@ -195,20 +219,20 @@ class _Subgraph:
         elif isinstance(op, Mean):
             inputs.append(self._integers(f"{name}/axes", op.axes))
         operator = schema.OperatorT()
-        operator.opcodeIndex = self._opcode(code)
+        operator.opcodeIndex = self._opcode(code, 1 if self._scales is None or op.y.real else INT8_VERSIONS[code])
         operator.inputs = np.array(inputs, np.int32)
         operator.outputs = np.array([self._index[op.y]], np.int32)
         operator.builtinOptionsType, operator.builtinOptions = options
         self._graph.operators.append(operator)
 
-    def _opcode(self, code: int) -> int:
+    def _opcode(self, code: int, version: int) -> int:
         for index, known in enumerate(self._model.operatorCodes):
-            if known.builtinCode == code:
+            if (known.builtinCode, known.version) == (code, version):
                 return index
         entry = schema.OperatorCodeT()
         # Older readers look at the deprecated one-byte field.
         entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
-        entry.version = 1 if self._scales is None else INT8_VERSIONS[code]
+        entry.version = version
         self._model.operatorCodes.append(entry)
         return len(self._model.operatorCodes) - 1
 
@@ -233,4 +257,8 @@ def _code_and_options(op: Op) -> tuple[int, _Options]:
         return codes.CONCATENATION, (kinds.ConcatenationOptions, schema.ConcatenationOptionsT(axis=op.axis))
     if isinstance(op, Add):
         return codes.ADD, (kinds.AddOptions, schema.AddOptionsT(fusedActivationFunction=relu))
+    if isinstance(op, Multiply):
+        return codes.MUL, (kinds.MulOptions, schema.MulOptionsT())
+    if isinstance(op, Quantize):
+        return codes.QUANTIZE, (kinds.QuantizeOptions, schema.QuantizeOptionsT())
     return codes.MEAN, (kinds.ReducerOptions, schema.ReducerOptionsT(keepDims=op.keep))

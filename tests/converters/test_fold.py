@@ -36,7 +36,7 @@ def test_folded_student_equals_the_student_in_float64(make_student: MakeStudent,
 
 def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
     """(K,) logits with plain loops over joints, taps and partitions; an independent reading of the folded form."""
-    x = x_TVC.astype(np.float64)
+    x = (x_TVC.astype(np.float64) - folded.mean) * folded.gain
     kernel, half = folded.kernel, folded.kernel // 2
     for block in folded.blocks:
         T, V, _ = x.shape

@@ -121,4 +121,6 @@ def test_signatures_have_the_agreed_names(make_student: MakeStudent) -> None:
         assert before["quantization"] == after["quantization"]
     assert tuple(stream.inputs["joint"]["shape"]) == (1, 1, 13, 3)
     assert tuple(clip.outputs["logits_joint"]["shape"]) == (1, 3)
-    assert clip.inputs["joint"]["dtype"] == np.int8
+    assert clip.inputs["joint"]["dtype"] == np.float32
+    assert clip.outputs["logits_joint"]["dtype"] == np.int8
+    assert stream.inputs["state_00"]["dtype"] == np.int8
