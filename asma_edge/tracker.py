@@ -88,9 +88,10 @@ class People:
         self._time = timestamp
         results = self._forget(timestamp)
         places = [place(pose) for pose, _ in seen]
-        owners = self._assign(places, timestamp)
-        for (_, given), where, owner in zip(seen, places, owners, strict=True):
-            person = owner or self._enter(where, timestamp)
+        known = list(self._people)
+        found = owners([(person.place, timestamp - person.seen) for person in known], places)
+        for (_, given), where, owner in zip(seen, places, found, strict=True):
+            person = self._enter(where, timestamp) if owner is None else known[owner]
             person.place, person.seen = where, timestamp
             result = person.stream.update(given, timestamp)
             if result is not None:
@@ -115,20 +116,26 @@ class People:
         ends = [(person.number, person.stream.finish()) for person in gone]
         return [(number, end) for number, end in ends if end is not None]
 
-    def _assign(self, places: Sequence[FloatArray], timestamp: float) -> list[_Person | None]:
-        """The known person that each place belongs to."""
-        owners: list[_Person | None] = [None] * len(places)
-        if not self._people or not places:
-            return owners
-        cost = np.array([[distance(person.place, where) for where in places] for person in self._people])
-        reach = np.array([_REACH + _SPEED * (timestamp - person.seen) for person in self._people])
-        allowed = cost <= reach[:, None]
-        # Too far is dearer than any allowed set of pairs, so it is chosen only where nothing else is left.
-        far = float(cost[allowed].sum()) + 1.0
-        for row, column in enumerate(assign(np.where(allowed, cost, far))):
-            if column >= 0 and allowed[row, column]:
-                owners[column] = self._people[row]
-        return owners
+
+def owners(known: Sequence[tuple[FloatArray, float]], places: Sequence[FloatArray]) -> list[int | None]:
+    """Which known person is at each place, by their number in ``known``; None: nobody who is known.
+
+    Args:
+        known: (last place, seconds since then) of each person.
+        places: of the poses that are seen now.
+    """
+    result: list[int | None] = [None] * len(places)
+    if not known or not places:
+        return result
+    cost = np.array([[distance(before, where) for where in places] for before, _ in known])
+    reach = np.array([_REACH + _SPEED * seconds for _, seconds in known])
+    allowed = cost <= reach[:, None]
+    # Too far is dearer than any allowed set of pairs, so it is chosen only where nothing else is left.
+    far = float(cost[allowed].sum()) + 1.0
+    for row, column in enumerate(assign(np.where(allowed, cost, far))):
+        if column >= 0 and allowed[row, column]:
+            result[column] = row
+    return result
 
 
 def place(pose: FloatArray) -> FloatArray:

@@ -135,7 +135,7 @@ def read_bytes(entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
         raise bad_file(entry, f"at most {limit} bytes", f"{entry.size} bytes")
     try:
         if entry.archive is None:
-            # Python takes the memory it is asked for before it reads: ask for no more than there is. Pipes state no size.
+            # Python takes memory for all that is asked for before it reads, so ask for what is there; pipes do not say.
             with open(entry.path, "rb") as stream:
                 data = stream.read((entry.size or limit) + 1)
         else:

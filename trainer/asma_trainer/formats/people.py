@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
-from asma_edge.tracker import assign, distance, place
+from asma_edge.tracker import owners, place
 
-_REACH = 0.5  # body sizes that a person may move from one frame to the next, as on the device ...
-_SPEED = 1.0  # ... plus body sizes a second since last seen
 _TTL = 2.0  # seconds after which a person who is not seen is somebody else
 
 
@@ -72,25 +69,10 @@ def _by_place(frames: Mapping[int, Sequence[FloatArray]], fps: float) -> list[_T
     tracks: list[_Track] = []
     for frame, poses in frames.items():
         known = [track for track in tracks if (frame - track.last) / fps <= _TTL]
-        owners = _owners(known, poses, frame, fps)
-        for pose, owner in zip(poses, owners, strict=True):
-            track = owner or _Track()
+        last = [(place(track.poses[track.last]), (frame - track.last) / fps) for track in known]
+        for pose, owner in zip(poses, owners(last, [place(pose) for pose in poses]), strict=True):
             if owner is None:
-                tracks.append(track)
-            track.poses[frame] = pose
+                tracks.append(_Track({frame: pose}))
+            else:
+                known[owner].poses[frame] = pose
     return tracks
-
-
-def _owners(known: Sequence[_Track], poses: Sequence[FloatArray], frame: int, fps: float) -> list[_Track | None]:
-    owners: list[_Track | None] = [None] * len(poses)
-    if not known or not poses:
-        return owners
-    last = [place(track.poses[track.last]) for track in known]
-    cost: npt.NDArray[np.float64] = np.array([[distance(before, place(pose)) for pose in poses] for before in last])
-    reach = np.array([_REACH + _SPEED * (frame - track.last) / fps for track in known])
-    allowed = cost <= reach[:, None]
-    far = float(cost[allowed].sum()) + 1.0
-    for row, column in enumerate(assign(np.where(allowed, cost, far))):
-        if column >= 0 and allowed[row, column]:
-            owners[column] = known[row]
-    return owners
