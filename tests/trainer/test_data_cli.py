@@ -191,8 +191,8 @@ def test_unusable_clips_exit_with_2(
 
 def test_pixels_are_checked_without_their_scores(tmp_path: Path) -> None:
     poses = np.random.default_rng(0).uniform(300, 305, (20, 17, 3)).astype(np.float32)
-    poses[:, 0, :2] = 100, 100
-    poses[:, 16, :2] = 100, 600
+    poses[:, 0, :2] -= 200, 200  # two joints far apart: a body of some size
+    poses[:, 16, :2] += -200, 300
     poses[..., 2] = np.random.default_rng(1).random((20, 17))
     poses[:10, 4, 2] = np.nan
     info = DatasetInfo(get_layout("coco17"), 30.0, "pixels", ("a",), licence="CC0-1.0")

@@ -1,6 +1,7 @@
-"""What a prepared data set holds, and what is suspicious about it.
+"""What is suspicious about a prepared data set: ``asma-data check``.
 
-`describe` counts; `check` looks at every frame. Both return JSON-ready values; the ``*_text`` functions print them.
+The measurements of frames are in `asma_trainer.data_frames`; here is what concerns whole clips, and what of all this
+becomes an error or a warning.
 """
 
 from __future__ import annotations
@@ -10,89 +11,22 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asma_edge.skeleton import FloatArray
+from asma_trainer.data_frames import measure_frames
 from asma_trainer.dataset import PreparedDataset
+from asma_trainer.formats import count_remarks, published_of
 from asma_trainer.splits import is_training, test_of
 
 # Beyond these a finding becomes a warning. Joints of consumer sensors jitter; these are far above the jitter.
 NAN_SHARE = 0.2  # of a joint's frames
 FROZEN_SHARE = 0.2  # of all frames identical to the one before
+STILL_SHARE = 0.5  # of the frames in which most other joints move
 TELEPORT_SHARE = 0.01  # of all frames
-TELEPORT_STEP = 0.3  # of the body's extent in a thirtieth of a second: 15 m/s for an adult
+SWAP_SHARE = 0.002  # of all frames; the depth sensors of published sets stay below half of it
 BONE_VARIATION = 0.25  # standard deviation / mean of a bone's length within a clip
 CLASS_RATIO = 10.0  # largest class / smallest class
-_MAX_COORDINATE = 1e6
 _LISTED = 10
-_COLUMNS = 6  # splits that fit beside each other
-_NUMBERS = 40
-
-
-def describe(dataset: PreparedDataset) -> dict[str, Any]:
-    """Layout, classes, people and counts of a data set."""
-    info, lengths = dataset.info, dataset.lengths
-    classes = {name: {"all": int((dataset.label == k).sum())} for k, name in enumerate(info.classes)}
-    for split, clips in dataset.splits.items():
-        for k, name in enumerate(info.classes):
-            classes[name][split] = int((dataset.label[clips] == k).sum())
-    return {
-        "path": str(dataset.path),
-        "layout": info.layout.name,
-        "joints": info.layout.num_joints,
-        "fps": info.fps,
-        "units": info.units,
-        "people": dataset.people,
-        "clips": len(dataset),
-        "frames": int(dataset.offsets[-1]),
-        "seconds": round(float(dataset.offsets[-1]) / info.fps, 1),
-        "length": {
-            "min": int(lengths.min()),
-            "median": int(np.median(lengths)),
-            "max": int(lengths.max()),
-        },
-        "subjects": [int(subject) for subject in np.unique(dataset.subject) if subject >= 0],
-        "cameras": [int(camera) for camera in np.unique(dataset.camera) if camera >= 0],
-        "splits": {
-            name: {"clips": len(clips), "subjects": len(np.unique(dataset.subject[clips]))}
-            for name, clips in dataset.splits.items()
-        },
-        "classes": classes,
-        "mirror_labels": list(info.mirror_labels),
-        "source": info.source,
-        "licence": info.licence,
-    }
-
-
-def describe_text(values: dict[str, Any]) -> str:
-    """`describe` for people."""
-    length, splits = values["length"], values["splits"]
-    columns = ["all", *list(splits)[:_COLUMNS]]
-    width = max(len(name) for name in [*values["classes"], *splits])
-    lines = [
-        f"{values['path']}: {values['clips']} clips, {values['frames']} frames, {values['seconds']} s",
-        f"layout    {values['layout']}, {values['joints']} joints, {values['units']}, {values['fps']:g} fps, "
-        f"up to {values['people']} person(s) a frame",
-        f"length    {length['min']} to {length['max']} frames, median {length['median']}",
-        f"subjects  {len(values['subjects'])}: {_numbers(values['subjects'])}",
-        f"cameras   {len(values['cameras'])}: {_numbers(values['cameras'])}",
-        f"source    {values['source'] or 'not stated'}",
-        f"licence   {values['licence'] or 'not stated'}",
-        "",
-        f"{'split':{width}}  clips  subjects",
-        *(f"{name:{width}}  {split['clips']:5}  {split['subjects']:8}" for name, split in splits.items()),
-        "",
-        f"{'class':{width}}  " + "  ".join(columns),
-    ]
-    lines += [
-        f"{name:{width}}  " + "  ".join(f"{counts[column]:{len(column)}}" for column in columns)
-        for name, counts in values["classes"].items()
-    ]
-    return "\n".join(lines)
-
-
-def _numbers(values: list[int]) -> str:
-    return " ".join(map(str, values[:_NUMBERS])) + (" ..." if len(values) > _NUMBERS else "") or "not stated"
+_WORST = 3
 
 
 def check(dataset: PreparedDataset) -> dict[str, Any]:
@@ -102,10 +36,15 @@ def check(dataset: PreparedDataset) -> dict[str, Any]:
         the findings by name, and two lists of sentences: ``errors`` (the data set is unusable as it is) and
         ``warnings`` (it can be used, but know this).
     """
-    findings = _frames(dataset) | {
+    lengths = dataset.lengths
+    findings = {
+        "frames": int(dataset.offsets[-1]),
+        "length": {"min": int(lengths.min()), "median": int(np.median(lengths)), "max": int(lengths.max())},
+        **measure_frames(dataset),
         "shared_subjects": _shared_subjects(dataset),
         "duplicates": _duplicates(dataset),
         "class_counts": np.bincount(dataset.label, minlength=len(dataset.info.classes)).tolist(),
+        "unlike_published": _unlike_published(dataset),
     }
     return {
         "path": str(dataset.path),
@@ -118,85 +57,20 @@ def check(dataset: PreparedDataset) -> dict[str, Any]:
 
 def check_text(values: dict[str, Any]) -> str:
     """`check` for people."""
-    lines = [f"{values['path']}: {values['clips']} clips checked"]
+    length = values["length"]
+    lines = [
+        f"{values['path']}: {values['clips']} clips of {length['min']} to {length['max']} frames "
+        f"(median {length['median']}) checked"
+    ]
     lines += [f"error    {text}" for text in values["errors"]]
     lines += [f"warning  {text}" for text in values["warnings"]]
     if not values["errors"] and not values["warnings"]:
         lines.append("nothing suspicious")
+    if "sheet" in values:
+        lines.append(
+            f"sheet    {values['sheet']['out']}: are the joints where they should be, left blue, right orange?"
+        )
     return "\n".join(lines)
-
-
-def _frames(dataset: PreparedDataset) -> dict[str, Any]:
-    """Everything that needs the coordinates; one clip in memory at a time."""
-    layout = dataset.info.layout
-    pixels = dataset.info.units == "pixels"
-    bones = np.array([pair for pair in layout.bones if pair[0] != pair[1]])
-    missing = np.zeros(layout.num_joints)
-    seen_frames = frozen = teleports = steps = 0
-    variation: list[FloatArray] = []
-    absurd: list[str] = []
-    empty: list[str] = []
-    for number in range(len(dataset)):
-        clip = dataset.clip(number)
-        points = clip[..., :2] if pixels else clip
-        gone: npt.NDArray[np.bool_] = np.asarray(np.isnan(points).any(axis=-1))
-        present: npt.NDArray[np.bool_] = np.asarray(~gone.all(axis=-1))  # (T, M)
-        if np.isinf(clip).any() or (np.abs(np.where(np.isnan(clip), 0, clip)) > _MAX_COORDINATE).any():
-            absurd.append(str(dataset.name[number]))
-            continue
-        if not present.any():
-            empty.append(str(dataset.name[number]))
-            continue
-        missing += gone[present].sum(axis=0)
-        seen_frames += int(present.sum())
-        if len(clip) > 1:
-            both = present[1:] & present[:-1]
-            steps += int(both.sum())
-            same = (points[1:] == points[:-1]) | (np.isnan(points[1:]) & np.isnan(points[:-1]))
-            frozen += int((same.all(axis=(-2, -1)) & both).sum())
-            step = np.linalg.norm(np.diff(points, axis=0), axis=-1)
-            limit = TELEPORT_STEP * _extent(points[present]) * 30.0 / dataset.info.fps
-            teleports += int((np.nan_to_num(step).max(axis=-1) > limit).sum())
-        if not pixels:
-            length = np.linalg.norm(points[:, :, bones[:, 0]] - points[:, :, bones[:, 1]], axis=-1)[present]
-            variation.append(_variation(length))
-    return {
-        "nan_share": dict(zip(layout.joints, (missing / max(seen_frames, 1)).round(4).tolist(), strict=True)),
-        "frozen_share": round(frozen / max(steps, 1), 4),
-        "teleport_share": round(teleports / max(steps, 1), 4),
-        "bone_variation": {
-            f"{layout.joints[child]}-{layout.joints[parent]}": round(float(value), 4)
-            for (child, parent), value in zip(bones, _mean(variation, len(bones)), strict=True)
-        },
-        "absurd_clips": absurd,
-        "empty_clips": empty,
-        "short_clips": int((dataset.lengths < 2).sum()),
-    }
-
-
-def _extent(points: FloatArray) -> float:
-    """Median diagonal of the box around a person; points (n, V, 2 or 3) with at least one joint each."""
-    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
-    return float(np.median(np.linalg.norm(high - low, axis=-1)))
-
-
-def _variation(length: FloatArray) -> FloatArray:
-    """(B,) standard deviation / mean of each bone's length (n, B); NaN where a bone was never seen."""
-    seen = ~np.isnan(length)
-    count = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, length, 0).sum(axis=0) / count
-    spread = np.sqrt(np.where(seen, (length - mean) ** 2, 0).sum(axis=0) / count)
-    return np.where(seen.any(axis=0) & (mean > 0), spread / np.maximum(mean, 1e-9), np.nan).astype(np.float32)
-
-
-def _mean(rows: list[FloatArray], width: int) -> FloatArray:
-    """(width,) mean over rows, NaN apart; 0 where nothing was seen."""
-    if not rows:
-        return np.zeros(width, dtype=np.float32)
-    values = np.stack(rows)
-    seen = ~np.isnan(values)
-    mean: FloatArray = np.where(seen, values, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-    return mean
 
 
 def _train_test_pairs(dataset: PreparedDataset) -> list[tuple[str, str]]:
@@ -228,6 +102,15 @@ def _duplicates(dataset: PreparedDataset) -> dict[str, Any]:
     return {"clips": sum(len(clips) - 1 for clips in same), "test_clips_in_training": across}
 
 
+def _unlike_published(dataset: PreparedDataset) -> list[str] | None:
+    """Remarks on counts unlike the published ones; None: the source is of no set whose counts are known."""
+    published = published_of(dataset.info)
+    if published is None:
+        return None
+    counts = {"all": len(dataset)} | {name: len(clips) for name, clips in dataset.splits.items()}
+    return count_remarks(published.counts, counts)
+
+
 def _errors(findings: dict[str, Any]) -> list[str]:
     errors = []
     if findings["absurd_clips"]:
@@ -245,8 +128,19 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
         warnings.append(f"often missing: {', '.join(missing)}")
     if findings["frozen_share"] > FROZEN_SHARE:
         warnings.append(f"{findings['frozen_share']:.1%} of frames repeat the frame before: is fps {info.fps:g} right?")
+    still = [f"{joint} {share:.0%}" for joint, share in findings["still_joints"].items() if share > STILL_SHARE]
+    if still:
+        warnings.append(f"do not move while the body does: {', '.join(still)}; were they filled in, or poses centred?")
     if findings["teleport_share"] > TELEPORT_SHARE:
-        warnings.append(f"in {findings['teleport_share']:.1%} of frames a joint jumps farther than a body can")
+        warnings.append(
+            f"in {findings['teleport_share']:.1%} of frames a joint jumps farther than a body can: "
+            f"{_largest(findings['teleport_joints'])}; most often in {_most(findings['teleport_clips'])}"
+        )
+    if findings["swap_share"] > SWAP_SHARE:
+        warnings.append(
+            f"in {findings['swap_share']:.1%} of frames left and right exchange places: "
+            f"{_largest(findings['swap_pairs'])}; most often in {_most(findings['swap_clips'])}"
+        )
     loose = [f"{bone} {value:.0%}" for bone, value in findings["bone_variation"].items() if value > BONE_VARIATION]
     if loose:
         warnings.append(f"bones change their length: {', '.join(loose)}")
@@ -269,6 +163,7 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
         lacking = set(np.flatnonzero(counts).tolist()) - set(dataset.label[clips].tolist())
         if lacking:
             warnings.append(f"split {name} has no clip of {_some([info.classes[k] for k in sorted(lacking)])}")
+    warnings += findings["unlike_published"] or []
     if not dataset.splits:
         warnings.append("no splits: nothing can be tested; define one with --test-subjects on import")
     if not info.licence:
@@ -278,3 +173,12 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _largest(shares: dict[str, float]) -> str:
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.1%}" for name, share in ordered[:_WORST] if share)
+
+
+def _most(clips: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in list(clips.items())[:_WORST])

@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
-from asma_trainer import label, project, view
-from asma_trainer.data_check import check, check_text, describe, describe_text
+from asma_trainer import data_sheet, label, project, view
+from asma_trainer.data_check import check, check_text
+from asma_trainer.data_info import describe, describe_text
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
 from asma_trainer.safety_net import named
@@ -100,7 +101,12 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    findings = check(PreparedDataset.open(options.folder))
+    dataset = PreparedDataset.open(options.folder)
+    drawn = {}
+    if options.sheet is not None:  # first: it is there while the rest is computed, and says at once if it cannot be
+        settings = data_sheet.SheetSettings(options.sheet_clips, options.seed)
+        drawn = {"sheet": data_sheet.draw_sheet(dataset, options.sheet, settings)}
+    findings = check(dataset) | drawn
     _show(options, findings, check_text)
     return 2 if findings["errors"] else 0
 
@@ -180,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[shared], help=text, description=text)
         command.set_defaults(run=run)
         command.add_argument("folder", type=Path, help="prepared data set")
+    data_sheet.add_arguments(command)
 
     command = commands.add_parser("project", parents=[shared], help=project.SUMMARY, description=project.SUMMARY)
     command.set_defaults(run=_project)

@@ -290,16 +290,44 @@ def _table(rows: list[list[Any]]) -> ClipTable:
     )
 
 
+@dataclass(frozen=True)
+class Published:
+    """A data set whose size is known from publications; a format's module may offer one as ``PUBLISHED``.
+
+    Attributes:
+        credit: what the format's imports state as their source.
+        classes: how many classes it has.
+        counts: clips by split; ``all``: of the data set.
+    """
+
+    credit: str
+    classes: int
+    counts: Mapping[str, int]
+
+
+def published_of(info: DatasetInfo) -> Published | None:
+    """The published data set that a description is of, by its source and classes; None: of none that is known."""
+    for name in FORMATS:
+        published: Published | None = getattr(load_format(name), "PUBLISHED", None)
+        if published is not None and (published.credit, published.classes) == (info.source, len(info.classes)):
+            return published
+    return None
+
+
+def count_remarks(expected: Mapping[str, int], counts: Mapping[str, int]) -> list[str]:
+    """Remarks where splits (``all``: the data set) do not have as many clips as was published."""
+    return [
+        f"{name}: {counts.get(name, 0):,} clips, the published number is {count:,}; results are not comparable "
+        "with published ones (an incomplete copy, or clips that publications leave out)"
+        for name, count in expected.items()
+        if counts.get(name, 0) != count
+    ]
+
+
 def published_counts(expected: Mapping[str, int]) -> Callable[[ClipTable, Splits], list[str]]:
-    """Remarks where the clips of a split (``all``: of the data set) are not as many as was published."""
+    """`count_remarks` on what was imported."""
 
     def remarks(table: ClipTable, splits: Splits) -> list[str]:
-        counts = {"all": len(table.name)} | {name: len(clips) for name, clips in splits.items()}
-        return [
-            f"{name}: {counts.get(name, 0):,} clips, the published number is {count:,}; results are not comparable "
-            "with published ones (an incomplete copy, or clips that publications leave out)"
-            for name, count in expected.items()
-            if counts.get(name, 0) != count
-        ]
+        return count_remarks(expected, {"all": len(table.name)} | {name: len(clips) for name, clips in splits.items()})
 
     return remarks

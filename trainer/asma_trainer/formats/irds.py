@@ -19,7 +19,7 @@ import numpy as np
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import ImportOptions, Source, published_counts
+from asma_trainer.formats import ImportOptions, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
@@ -39,7 +39,9 @@ _CLASSES = (
     "side tap right",
 )
 _TEST_SUBJECTS = (102, 105, 107, 202, 205, 207, 212, 215, 217, 302, 305, 307)
-_PUBLISHED = {"all": 2589, "train": 1535, "test": 1054}
+PUBLISHED = Published(
+    "IntelliRehabDS (Miron et al., Data 2021, 6(5), 46)", len(_CLASSES), {"all": 2589, "train": 1535, "test": 1054}
+)
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)_(\d)_(.+)")
 _JOINTS = 25
 _FPS = 30.0
@@ -62,10 +64,12 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or "IntelliRehabDS (Miron et al., Data 2021, 6(5), 46)",
+        source=options.source or PUBLISHED.credit,
         licence=options.licence or "CC BY 4.0",
     )
-    return Source.of_items(info, entries, _read, _splits, total=len(entries), remarks=published_counts(_PUBLISHED))
+    return Source.of_items(
+        info, entries, _read, _splits, total=len(entries), remarks=published_counts(PUBLISHED.counts)
+    )
 
 
 def _read(entry: Entry) -> Iterator[Clip]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asma_trainer.formats import ImportOptions, Source
+from asma_trainer.formats import ImportOptions, Published, Source
 from asma_trainer.formats.ntu import NTU60, add_arguments, open_release
 
-__all__ = ["SUMMARY", "add_arguments", "open_source"]
+__all__ = ["PUBLISHED", "SUMMARY", "add_arguments", "open_source"]
 
 SUMMARY = "NTU RGB+D 60: a folder or zip archive of .skeleton files"
+PUBLISHED = Published(NTU60.credit, NTU60.classes, NTU60.published)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:

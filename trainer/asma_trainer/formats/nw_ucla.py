@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import ImportOptions, Source, published_counts
+from asma_trainer.formats import ImportOptions, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent
@@ -45,7 +45,9 @@ _CLASSES = (
 )
 _LABELS = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 8: 6, 9: 7, 11: 8, 12: 9}
 _TEST_VIEW = 3
-_PUBLISHED = {"train": 1020, "test": 464}
+PUBLISHED = Published(
+    "Northwestern-UCLA Multiview Action 3D (Wang et al., CVPR 2014)", len(_CLASSES), {"train": 1020, "test": 464}
+)
 _NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v(\d+)", re.IGNORECASE)
 _JOINTS = 20
 _FPS = 30.0
@@ -68,7 +70,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or "Northwestern-UCLA Multiview Action 3D (Wang et al., CVPR 2014)",
+        source=options.source or PUBLISHED.credit,
         licence=options.licence,
     )
     return Source.of_items(info, entries, _read, _splits, total=len(entries), remarks=_remarks)
@@ -118,7 +120,7 @@ def _splits(table: ClipTable) -> Splits:
 
 
 def _remarks(table: ClipTable, splits: Splits) -> list[str]:
-    remarks = published_counts(_PUBLISHED)(table, splits)
+    remarks = published_counts(PUBLISHED.counts)(table, splits)
     copies = int(np.isin(table.digest[splits["test"]], table.digest[splits["train"]]).sum())
     if copies:
         remarks.append(

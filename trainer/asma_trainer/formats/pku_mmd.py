@@ -40,6 +40,7 @@ CLASSES = (
     "back pain", "chest pain", "headache", "neck pain", "type on a keyboard", "fan self", "put on jacket",
     "put on glasses", "wipe face", "write",
 )  # fmt: skip
+CREDIT = "PKU-MMD (Liu et al., 2017), STRUCT group, Peking University"
 # The second part leaves out what needs two people, and the two pocket actions.
 _NOT_IN_V2 = (12, 14, 16, 18, 21, 24, 26, 27, 29, 38)
 _JOINTS, _BODIES = 25, 2
@@ -96,7 +97,7 @@ def open_release(release: PkuRelease, path: Path, options: ImportOptions) -> Sou
         units="metres",
         classes=classes,
         mirror_labels=mirror_labels(classes),
-        source=options.source or "PKU-MMD (Liu et al., 2017), STRUCT group, Peking University",
+        source=options.source or CREDIT,
         licence=options.licence or "academic research only",
     )
     counts = published_counts({"all": release.instances})

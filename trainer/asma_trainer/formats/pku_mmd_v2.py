@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asma_trainer.formats import ImportOptions, Source
-from asma_trainer.formats.pku_mmd import V2, add_arguments, open_release
+from asma_trainer.formats import ImportOptions, Published, Source
+from asma_trainer.formats.pku_mmd import CREDIT, V2, add_arguments, open_release
 
-__all__ = ["SUMMARY", "add_arguments", "open_source"]
+__all__ = ["PUBLISHED", "SUMMARY", "add_arguments", "open_source"]
 
 SUMMARY = "PKU-MMD part 2: a folder or zip archive with skeletons, labels and split lists"
+PUBLISHED = Published(CREDIT, len(V2.classes), {"all": V2.instances})
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:

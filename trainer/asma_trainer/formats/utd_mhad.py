@@ -17,7 +17,7 @@ import numpy as np
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import ImportOptions, Source, published_counts
+from asma_trainer.formats import ImportOptions, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
 from asma_trainer.formats.mat5 import read_array
 from asma_trainer.formats.names import mirror_labels
@@ -36,7 +36,7 @@ _ORDER = (
     "right_shoulder", "right_elbow", "right_wrist", "right_hand", "left_hip", "left_knee", "left_ankle", "left_foot",
     "right_hip", "right_knee", "right_ankle", "right_foot",
 )  # fmt: skip
-_PUBLISHED = {"all": 861, "train": 431, "test": 430}
+PUBLISHED = Published("UTD-MHAD (Chen et al., ICIP 2015)", len(_CLASSES), {"all": 861, "train": 431, "test": 430})
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)(_skeleton)?", re.IGNORECASE)
 _FPS = 30.0
 
@@ -58,10 +58,12 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or "UTD-MHAD (Chen et al., ICIP 2015)",
+        source=options.source or PUBLISHED.credit,
         licence=options.licence,
     )
-    return Source.of_items(info, entries, _read, _splits, total=len(entries), remarks=published_counts(_PUBLISHED))
+    return Source.of_items(
+        info, entries, _read, _splits, total=len(entries), remarks=published_counts(PUBLISHED.counts)
+    )
 
 
 def _read(entry: Entry) -> Iterator[Clip]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.dataset import Clip, DatasetInfo
-from asma_trainer.formats import ImportOptions, Omitted, Source, published_counts
+from asma_trainer.formats import ImportOptions, Omitted, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text, shown
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
@@ -35,7 +35,7 @@ _TRAIN_SUBJECTS = (
     (2, 5, 7, 8, 9), (2, 3, 8, 9, 10), (2, 3, 6, 7, 8), (3, 5, 6, 8, 9), (2, 4, 5, 6, 10),
     (3, 6, 7, 8, 9), (1, 2, 4, 6, 7), (2, 7, 8, 9, 10), (1, 3, 6, 9, 10), (1, 6, 8, 9, 10),
 )  # fmt: skip
-_PUBLISHED = {"all": 199}
+PUBLISHED = Published("UTKinect-Action3D (Xia et al., CVPRW 2012)", len(_CLASSES), {"all": 199})
 _JOINTS = 20
 _FPS = 30.0
 _JOINTS_FILE = re.compile(r"joints_s(\d+)_e(\d+)", re.IGNORECASE)
@@ -70,11 +70,16 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         units="metres",
         classes=_CLASSES,
         mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or "UTKinect-Action3D (Xia et al., CVPRW 2012)",
+        source=options.source or PUBLISHED.credit,
         licence=options.licence,
     )
     return Source.of_items(
-        info, parts, _read, _splits, total=sum(len(part.detail) for part in parts), remarks=published_counts(_PUBLISHED)
+        info,
+        parts,
+        _read,
+        _splits,
+        total=sum(len(part.detail) for part in parts),
+        remarks=published_counts(PUBLISHED.counts),
     )
 
 
