@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -243,16 +244,20 @@ class Run:
         """Score every stage that has run; writes results.json, scores.npz, and renews student.pt with the figures."""
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
         stages, streams = self.recipe.stages, self.recipe.streams
+        _say("linear probe of untrained encoders")
         rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
         if "pretrain" in stages:
+            _say("linear probe of pretrained encoders")
             rows += evaluator.probe({stream: self._pretrained(stream) for stream in streams}, "linear")
         confusion: dict[str, Any] = {}
         if "align" in stages:
+            _say("teacher")
             rows += evaluator.accuracies(
                 "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams})
             )
         for stage, name in (("baseline", "label-only student"), ("distill", "student")):
             if stage in stages:
+                _say(name)
                 students = {stream: self.student(stage, stream) for stream in streams}
                 scores = evaluator.classify(students)
                 rows += evaluator.accuracies(name, scores)
@@ -289,6 +294,10 @@ class Run:
                     got=", ".join(self.info.classes[label] for label in sorted(unseen)),
                     hint="choose other splits, or record the missing classes for training",
                 )
+
+
+def _say(what: str) -> None:
+    print(f"evaluate: {what}", file=sys.stderr, flush=True)
 
 
 def _fingerprint(dataset: PreparedDataset) -> str:
