@@ -287,7 +287,10 @@ def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise BundleError(f"array '{name}'", expected="NPY version 1.0", got=str(version))
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        try:
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        except Exception as error:  # NumPy parses the header as Python source, which can raise anything a parser can
+            raise BundleError(f"array '{name}'", expected="a well-formed header", got=type(error).__name__) from error
         rest = content[file.tell() :]
         count = 1
         for length in shape:

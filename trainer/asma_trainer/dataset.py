@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import tomllib
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -322,7 +323,8 @@ class PreparedDataset:
                 splits={name: arrays[f"split.{name}"] for name in values.get("splits", ())},
                 **{name: arrays[name] for name in _FIELDS},
             )
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, LookupError, TypeError, ValueError, SyntaxError, zipfile.BadZipFile, tokenize.TokenError,
+                EOFError) as error:  # fmt: skip  # NumPy parses array headers as Python source
             raise DataError(
                 f"cannot open the prepared data set '{path}'",
                 expected="a folder with dataset.toml, index.npz and poses.npy that belong together",

@@ -110,7 +110,7 @@ def open_release(release: NtuRelease, path: Path, options: ImportOptions) -> Sou
     classes = NTU_CLASSES[: release.classes]
     info = DatasetInfo(
         layout=get_layout("ntu25"),
-        fps=options.fps or FPS,
+        fps=options.rate(FPS),
         units="metres",
         classes=classes,
         mirror_labels=mirror_labels(classes),
