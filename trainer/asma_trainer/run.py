@@ -88,7 +88,7 @@ class Run:
                     temporary.write_text(self.recipe.to_toml(), encoding="utf-8")
             self.compute.wait()
             return
-        for stream in (ALL,) if stage in ("distill", "baseline") else self.recipe.streams:
+        for stream in self._streams_of(stage):
             self._train(stage, stream)
         if stage == "distill" and self.compute.main:
             self.student_file().save(self.folder / "student.pt")
@@ -98,6 +98,10 @@ class Run:
         """Run every stage of the recipe, in its order."""
         for stage in self.recipe.stages:
             self.stage(stage)
+
+    def _streams_of(self, stage: Stage) -> tuple[str, ...]:
+        """The folders of a stage: one a stream, or one for the students of all streams."""
+        return (ALL,) if stage in ("distill", "baseline") else self.recipe.streams
 
     def _train(self, stage: Stage, stream: str) -> None:
         seed = seed_of(self.recipe.seed, *f"{stage}/{stream}".encode())
@@ -244,6 +248,9 @@ class Run:
         """Score every stage that has run; writes results.json, scores.npz, and renews student.pt with the figures."""
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
         stages, streams = self.recipe.stages, self.recipe.streams
+        for stage in stages:  # refused now rather than after minutes of probing
+            for stream in self._streams_of(stage) if stage != "evaluate" else ():
+                self._state(stage, stream, "")
         _say("linear probe of untrained encoders")
         rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
         if "pretrain" in stages:
@@ -255,7 +262,8 @@ class Run:
             rows += evaluator.accuracies(
                 "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams})
             )
-        for stage, name in (("baseline", "label-only student"), ("distill", "student")):
+        students_of: dict[Stage, str] = {"baseline": "label-only student", "distill": "student"}
+        for stage, name in students_of.items():
             if stage in stages:
                 _say(name)
                 students = {stream: self.student(stage, stream) for stream in streams}
