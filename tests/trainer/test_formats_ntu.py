@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.errors import DataError
 from asma_trainer.formats import FORMATS, ImportOptions, ImportReport, import_dataset, load_format
 from asma_trainer.formats.ntu_classes import NTU_CLASSES
 from asma_trainer.formats.ntu_skeleton import Track, choose_people, parse_skeleton
+from asma_trainer.formats.numbers import parse_decimals
 
 NAME = "S001C002P003R002A013"
 Body = tuple[str, np.ndarray]
@@ -111,6 +115,30 @@ def test_spaces_and_tabs_do_not_matter() -> None:
     odd = plain.replace(b" 278.9 ", b"\t278.9  ").replace(b" 2\r\n", b" 2 \r\n")
     for (_, a), (_, b) in zip([parse_skeleton("a", plain)], [parse_skeleton("b", odd)], strict=True):
         np.testing.assert_array_equal(a[0].poses, b[0].poses)
+
+
+TOKENS = st.one_of(
+    st.floats(width=64).map(repr),
+    st.floats(-1e6, 1e6).map("{:.7g}".format),
+    st.decimals(-100, 100, places=6).map(str),
+    st.text("0123456789-.e+_n ", max_size=20),
+)
+
+
+@given(st.lists(TOKENS, max_size=30))
+def test_decimals_are_what_float_says_bit_for_bit(tokens: list[str]) -> None:
+    def by_float(token: str) -> float:
+        try:
+            return float(token)
+        except ValueError:
+            return math.nan
+
+    end = np.cumsum([len(token) for token in tokens], dtype=np.int64)
+    start = end - np.array([len(token) for token in tokens], dtype=np.int64)
+    values = parse_decimals("".join(tokens).encode(), start, end)
+    expected = np.array([by_float(token) for token in tokens], dtype=np.float64)
+    np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(np.signbit(values[values == 0]), np.signbit(expected[expected == 0]))
 
 
 GOOD = text([[("1", body(0))], [("1", body(1))]], "\n")

@@ -14,7 +14,6 @@ within a second of another's end and within half a metre of its place is taken f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
 from asma_trainer.formats.listing import bad_file, shown
-from asma_trainer.formats.numbers import MAX_COORDINATE, first_non_number
+from asma_trainer.formats.numbers import MAX_COORDINATE, parse_decimals
 
 JOINTS = 25
 PEOPLE = 2
@@ -62,7 +61,7 @@ def parse_skeleton(entry: object, data: bytes) -> tuple[int, list[Track]]:
     Raises:
         DataError: the text is not a skeleton file; the message names the line.
     """
-    lines = data.splitlines()
+    lines = data.rstrip().split(b"\n")
     frames = _count(entry, lines, 0, "the number of frames", 1, _MAX_FRAMES)
     bodies: dict[bytes, list[int]] = {}  # records of each body ID
     frame_of: list[int] = []  # of each record
@@ -85,22 +84,25 @@ def parse_skeleton(entry: object, data: bytes) -> tuple[int, list[Track]]:
             frame_of.append(frame)
             line_of.append(at + 2)
             at += _BODY_LINES
-    if any(lines[at:]):
+    if at < len(lines):
         raise bad_file(entry, f"{frames} frames, as line 1 says", f"more: {shown(lines[at])}", line=at + 1)
     # Files have single spaces between the columns: their number says whether every joint has its 12 values.
     spaces = np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord(" "))
     if spaces != len(line_of) * (_BODY_COLUMNS - 1 + JOINTS * (_JOINT_COLUMNS - 1)) or b"\t" in data:
-        _tidy(entry, lines, line_of)
-    return frames, _tracks(_poses(entry, lines, line_of), bodies, np.array(frame_of, dtype=np.int64))
+        data = _tidy(entry, lines, line_of)
+    poses = _poses(entry, data, np.array(line_of, dtype=np.int64))
+    return frames, _tracks(poses, bodies, np.array(frame_of, dtype=np.int64))
 
 
-def _tidy(entry: object, lines: list[bytes], line_of: list[int]) -> None:
-    """Count the columns of the joints one by one, and leave single spaces between them."""
-    for number in _joint_lines(line_of):
-        values = lines[number].split()
-        if len(values) != _JOINT_COLUMNS:
-            raise bad_file(entry, f"{_JOINT_COLUMNS} values of a joint", str(len(values)), line=number + 1)
-        lines[number] = b" ".join(values)
+def _tidy(entry: object, lines: list[bytes], line_of: list[int]) -> bytes:
+    """The text with single spaces between the columns of the joints, which are counted one by one."""
+    for first in line_of:
+        for number in range(first, first + JOINTS):
+            values = lines[number].split()
+            if len(values) != _JOINT_COLUMNS:
+                raise bad_file(entry, f"{_JOINT_COLUMNS} values of a joint", str(len(values)), line=number + 1)
+            lines[number] = b" ".join(values)
+    return b"\n".join(lines)
 
 
 def _count(entry: object, lines: list[bytes], at: int, what: str, least: int, most: int) -> int:
@@ -116,36 +118,26 @@ def _count(entry: object, lines: list[bytes], at: int, what: str, least: int, mo
     return count
 
 
-def _poses(entry: object, lines: list[bytes], line_of: list[int]) -> FloatArray:
-    """(records, 25, 3) metres."""
-    tokens: list[bytes] = []
-    add = tokens.append
-    try:
-        for first in line_of:
-            for line in lines[first : first + JOINTS]:
-                x, y, z, _ = line.split(b" ", 3)
-                add(x)
-                add(y)
-                add(z)
-        values = np.fromiter(map(float, tokens), dtype=np.float32, count=len(tokens))
-    except ValueError:
-        for number in _joint_lines(line_of):
-            columns = lines[number].split()
-            wrong = first_non_number(columns[:3])
-            if wrong or len(columns) < 3:
-                raise bad_file(entry, "coordinates", wrong or "too few", line=number + 1) from None
-        raise
+def _poses(entry: object, data: bytes, line_of: npt.NDArray[np.int64]) -> FloatArray:
+    """(records, 25, 3) metres: the first three values of the 25 lines from each of ``line_of`` on."""
+    if not len(line_of):
+        return np.zeros((0, JOINTS, 3), dtype=np.float32)
+    characters = np.frombuffer(data, dtype=np.uint8)
+    line_start = np.concatenate(([0], np.flatnonzero(characters == ord("\n")) + 1))
+    spaces = np.flatnonzero(characters == ord(" "))
+    first = line_start[(line_of[:, None] + np.arange(JOINTS)).ravel()]
+    following = np.searchsorted(spaces, first)[:, None] + np.arange(3)
+    end = spaces[np.minimum(following, len(spaces) - 1)]
+    start = np.column_stack((first, end[:, :2] + 1))
+    values = parse_decimals(data, start.ravel(), end.ravel())
     possible = np.abs(values) <= MAX_COORDINATE  # false for NaN
     if not possible.all():
-        first = int(np.flatnonzero(~possible)[0])
-        number = line_of[first // (JOINTS * 3)] + first // 3 % JOINTS
-        expected_range = f"coordinates in metres, within ±{MAX_COORDINATE:g}"
-        raise bad_file(entry, expected_range, shown(tokens[first]), line=number + 1)
-    return values.reshape(-1, JOINTS, 3)
-
-
-def _joint_lines(line_of: list[int]) -> Iterator[int]:
-    return (first + joint for first in line_of for joint in range(JOINTS))
+        wrong = int(np.flatnonzero(~possible)[0])
+        number = int(line_of[wrong // (JOINTS * 3)]) + wrong // 3 % JOINTS
+        expected = f"coordinates in metres, within ±{MAX_COORDINATE:g}"
+        token = data[start.ravel()[wrong] : end.ravel()[wrong]]
+        raise bad_file(entry, expected, shown(token), line=number + 1)
+    return values.astype(np.float32).reshape(-1, JOINTS, 3)
 
 
 def _tracks(poses: FloatArray, bodies: dict[bytes, list[int]], frame_of: npt.NDArray[np.int64]) -> list[Track]:
