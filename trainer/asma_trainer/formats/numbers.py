@@ -46,7 +46,7 @@ def parse_decimals(data: bytes, start_N: npt.NDArray[np.int64], end_N: npt.NDArr
     that the quotient is the nearest float64; all such numbers are read at once, a column of digits at a time.
     """
     length_N = end_N - start_N
-    width = int(np.clip(length_N.max(initial=0), 0, _MOST_CHARACTERS))
+    width = int(np.clip(length_N.max(initial=0), 1, _MOST_CHARACTERS))
     column_W1 = np.arange(width)[:, None]
     characters = np.frombuffer(data + bytes(width), dtype=np.uint8)
     character_WN = np.where(column_W1 < length_N, characters[start_N + column_W1], np.uint8(0))
