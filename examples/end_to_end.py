@@ -47,7 +47,7 @@ from asma_trainer.report import (
     read_curves,
     write_report,
 )
-from asma_trainer.run import Run
+from asma_trainer.run import STUDENTS, Run
 from asma_trainer.student_file import StudentFile
 
 SPEED_BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "inference_speed.py"
@@ -112,7 +112,7 @@ def summarise(run: Run) -> None:
         "accuracy": {
             "linear": fused.get("linear"),
             "teacher": fused.get("teacher"),
-            "student_float32": fused.get("student"),
+            "student_float32": fused.get(STUDENTS[run.student_stage]),
             "student_int8": fused["student int8"],
         },
         "agreement": agreement,

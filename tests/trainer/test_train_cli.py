@@ -260,6 +260,21 @@ def test_json_output(
     assert answer == {"stage": "pretrain", "out": str(trained), "accuracy": []}
 
 
+def test_without_distillation_student_pt_holds_the_students_trained_on_labels(
+    waves: PreparedDataset, tmp_path: Path, train_command: Train
+) -> None:
+    out = tmp_path / "out"
+    assert train_command("run", waves.path, out, sets=('stages=["baseline", "evaluate"]', "distill.steps=2")) == 0
+    student = StudentFile.load(out / "student.pt")
+    assert student.provenance["accuracy"][-1]["stage"] == "label-only student"
+    model = load_checkpoint(out / "baseline" / "all" / "last.pt")["model"]
+    for stream, network in student.models.items():
+        for name, values in network.state_dict().items():
+            assert values.equal(model[f"students.{stream}.{name}"])
+    with np.load(out / "evaluate" / "scores.npz") as scores:
+        assert len(scores["fused"]) == len(waves.split("test"))
+
+
 def test_whole_actions_two_people_and_every_option(
     pairs: PreparedDataset, tmp_path: Path, train_command: Train
 ) -> None:

@@ -21,7 +21,7 @@ _STAGES = {
     "finetune": "train each encoder end to end with a linear head",
     "align": "train the cross-attention that fuses the encoders into the teacher",
     "distill": "distil the teacher into the student; writes student.pt",
-    "baseline": "train the same student on labels only, for comparison",
+    "baseline": "train the same student on labels only; without distill, writes student.pt",
     "evaluate": "score every stage on the test splits",
     "run": "every stage of the recipe, in its order",
 }

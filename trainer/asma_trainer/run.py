@@ -7,7 +7,8 @@
     RUN/<stage>/config.toml                          the full settings the stage ran with
     RUN/evaluate/results.json                        accuracies of every stage
     RUN/evaluate/scores.npz                          the student's scores of every test clip, by clip name
-    RUN/student.pt                                   what the converter takes
+    RUN/student.pt                                   what the converter takes: the distilled student, or the one
+                                                     trained on labels only where the recipe does not distil
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from asma_trainer.student_file import StudentFile
 
 State = dict[str, Tensor]
 ALL = "all"
+STUDENTS: dict[Stage, str] = {"baseline": "label-only student", "distill": "student"}  # stage: what results call it
 
 # Recipe sections whose change makes a stage's checkpoint another one, besides seed, data and the stages before it.
 _SECTIONS: dict[Stage, tuple[str, ...]] = {
@@ -90,7 +92,7 @@ class Run:
             return
         for stream in self._streams_of(stage):
             self._train(stage, stream)
-        if stage == "distill" and self.compute.main:
+        if stage == self.student_stage and self.compute.main:
             self.student_file().save(self.folder / "student.pt")
         self.compute.wait()
 
@@ -102,6 +104,12 @@ class Run:
     def _streams_of(self, stage: Stage) -> tuple[str, ...]:
         """The folders of a stage: one a stream, or one for the students of all streams."""
         return (ALL,) if stage in ("distill", "baseline") else self.recipe.streams
+
+    @property
+    def student_stage(self) -> Stage:
+        """The stage whose students student.pt holds: ``baseline`` where the recipe has that and no distillation."""
+        labels_only = "baseline" in self.recipe.stages and "distill" not in self.recipe.stages
+        return "baseline" if labels_only else "distill"
 
     def _train(self, stage: Stage, stream: str) -> None:
         seed = seed_of(self.recipe.seed, *f"{stage}/{stream}".encode())
@@ -222,7 +230,7 @@ class Run:
             self.dataset, self.dataset.split(recipe.data.test[0]), recipe.data, recipe.student.golden, recipe.seed
         )
         return StudentFile(
-            models={stream: self.student("distill", stream) for stream in recipe.streams},
+            models={stream: self.student(self.student_stage, stream) for stream in recipe.streams},
             kind=recipe.student.kind,
             layout=info.layout,
             labels=info.classes,
@@ -262,8 +270,7 @@ class Run:
             rows += evaluator.accuracies(
                 "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams})
             )
-        students_of: dict[Stage, str] = {"baseline": "label-only student", "distill": "student"}
-        for stage, name in students_of.items():
+        for stage, name in STUDENTS.items():
             if stage in stages:
                 _say(name)
                 students = {stream: self.student(stage, stream) for stream in streams}
@@ -271,12 +278,12 @@ class Run:
                 rows += evaluator.accuracies(name, scores)
                 fused = fuse(scores, self.recipe.stream_weights)
                 confusion = {"labels": self.info.classes, "counts": confusion_matrix(fused, evaluator.label).tolist()}
-                if stage == "distill":
+                if stage == self.student_stage:
                     self._save_scores(evaluator, {"fused": fused, **scores})
         results = {"accuracy": [dataclasses.asdict(row) for row in rows], "confusion": confusion}
         with atomic_file(self.folder / "evaluate" / "results.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        if "distill" in stages:
+        if self.student_stage in stages:
             self.student_file(rows).save(self.folder / "student.pt")
         return rows
 

@@ -89,7 +89,7 @@ class Block(nn.Module):
         self, channels_in: int, channels_out: int, stride: int, partitions: Tensor, config: STGCNConfig, first: bool
     ) -> None:
         super().__init__()
-        self.crop = config.kernel // 2 if config.valid else 0
+        self.crop, self.stride = config.kernel // 2 if config.valid else 0, stride
         padding = 0 if config.valid else config.kernel // 2
         self.graph = GraphConv(channels_in, channels_out, partitions)
         self.graph_bn = nn.BatchNorm2d(channels_out)
@@ -102,9 +102,7 @@ class Block(nn.Module):
         elif channels_in == channels_out and stride == 1:
             self.residual = nn.Identity()
         else:
-            self.residual = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, (stride, 1)), nn.BatchNorm2d(channels_out)
-            )
+            self.residual = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out))
 
     def forward(self, x_PTVC: Tensor, joints: Tensor | None = None) -> Tensor:
         # Convolutions see (P, C, T, V) views of the same channels-last memory.
@@ -112,7 +110,9 @@ class Block(nn.Module):
         y = F.relu(self.graph_bn(self.graph(x_PTVC, joints).permute(0, 3, 1, 2)))
         y = self.dropout(self.temporal_bn(self.temporal(y)))
         if self.residual is not None:
-            y = y + self.residual(x_PCTV[:, :, self.crop : x_PCTV.shape[2] - self.crop])
+            # Every stride-th frame, then a convolution of stride 1: oneDNN's AVX2 kernel for 1x1 convolutions with
+            # strides writes outside its memory when the input channels are no multiple of 8 (PyTorch 2.13, backward).
+            y = y + self.residual(x_PCTV[:, :, self.crop : x_PCTV.shape[2] - self.crop : self.stride])
         return F.relu(y).permute(0, 2, 3, 1)
 
 
