@@ -179,9 +179,19 @@ def describe(
 ) -> RunReport:
     """What the report shows."""
     recipe, info = run.recipe, run.dataset.info
-    encoder, teacher = encoder_config(recipe), run.teacher(recipe.streams[0])
     device = next(iter(student.models.values()))
     streams, classes = len(recipe.streams), len(info.classes)
+    models = [
+        ModelRow(
+            "student, all streams",
+            streams * count_parameters(device),
+            count_macs(info.layout, device.backbone.config, recipe.data.frames, classes=classes, streams=streams),
+        )
+    ]
+    if "align" in recipe.stages:
+        encoders = 2 * count_macs(info.layout, encoder_config(recipe), recipe.data.frames, streams=streams)
+        parameters = streams * count_parameters(run.teacher(recipe.streams[0]))
+        models.insert(0, ModelRow("teacher, all streams", parameters, encoders))
     return RunReport(
         title=f"asma-edge: {recipe.name}",
         facts={
@@ -203,18 +213,7 @@ def describe(
         playback=playback,
         profile=profile,
         conversion=conversion.to_dict(),
-        models=[
-            ModelRow(
-                "teacher, all streams",
-                streams * count_parameters(teacher),
-                2 * count_macs(info.layout, encoder, recipe.data.frames, streams=streams),
-            ),
-            ModelRow(
-                "student, all streams",
-                streams * count_parameters(device),
-                count_macs(info.layout, device.backbone.config, recipe.data.frames, classes=classes, streams=streams),
-            ),
-        ],
+        models=models,
     )
 
 

@@ -259,8 +259,10 @@ class Run:
         for stage in stages:  # refused now rather than after minutes of probing
             for stream in self._streams_of(stage) if stage != "evaluate" else ():
                 self._state(stage, stream, "")
-        _say("linear probe of untrained encoders")
-        rows = evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
+        rows: list[Accuracy] = []
+        if {"pretrain", "finetune", "align"} & set(stages):
+            _say("linear probe of untrained encoders")
+            rows += evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
         if "pretrain" in stages:
             _say("linear probe of pretrained encoders")
             rows += evaluator.probe({stream: self._pretrained(stream) for stream in streams}, "linear")
