@@ -61,6 +61,8 @@ class Graph:
 
     def __init__(self, interpreter: Any, signature: str, lock: threading.Lock) -> None:
         self._lock = lock
+        # Owns the model's bytes, in which the wrapper's weights stay: it must live as long as any stream does.
+        self._interpreter = interpreter
         try:
             details = interpreter.get_signature_runner(signature)
             self.inputs = {name: _spec(value) for name, value in details.get_input_details().items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,6 +276,19 @@ def test_streams_of_one_recognizer_do_not_mix(make_bundle: MakeBundle, motion: M
     for clip, result in zip(clips, results, strict=True):
         assert result is not None
         np.testing.assert_array_equal(result.scores, recognizer.predict(clip).scores)
+
+
+def test_a_stream_outlives_its_recognizer(make_bundle: MakeBundle, motion: Motion) -> None:
+    """The weights lie in the bytes that the interpreter owns: a stream without it reads freed memory."""
+    recognizer = Recognizer.load(make_bundle())
+    owner = weakref.ref(recognizer.runtime._interpreter)
+    stream = recognizer.stream()
+    del recognizer
+    gc.collect()
+    assert owner() is not None
+    del stream
+    gc.collect()
+    assert owner() is None
 
 
 def test_the_idle_class_has_no_label(make_bundle: MakeBundle, motion: Motion) -> None:
