@@ -278,7 +278,7 @@ def test_streams_of_one_recognizer_do_not_mix(make_bundle: MakeBundle, motion: M
         np.testing.assert_array_equal(result.scores, recognizer.predict(clip).scores)
 
 
-def test_a_stream_outlives_its_recognizer(make_bundle: MakeBundle, motion: Motion) -> None:
+def test_a_stream_outlives_its_recognizer(make_bundle: MakeBundle) -> None:
     """The weights lie in the bytes that the interpreter owns: a stream without it reads freed memory."""
     recognizer = Recognizer.load(make_bundle())
     owner = weakref.ref(recognizer.runtime._interpreter)
