@@ -181,17 +181,13 @@ def describe(
     recipe, info = run.recipe, run.dataset.info
     device = next(iter(student.models.values()))
     streams, classes = len(recipe.streams), len(info.classes)
-    models = [
-        ModelRow(
-            "student, all streams",
-            streams * count_parameters(device),
-            count_macs(info.layout, device.backbone.config, recipe.data.frames, classes=classes, streams=streams),
-        )
-    ]
+    models = []
     if "align" in recipe.stages:
         encoders = 2 * count_macs(info.layout, encoder_config(recipe), recipe.data.frames, streams=streams)
         parameters = streams * count_parameters(run.teacher(recipe.streams[0]))
-        models.insert(0, ModelRow("teacher, all streams", parameters, encoders))
+        models.append(ModelRow("teacher, all streams", parameters, encoders))
+    macs = count_macs(info.layout, device.backbone.config, recipe.data.frames, classes=classes, streams=streams)
+    models.append(ModelRow("student, all streams", streams * count_parameters(device), macs))
     return RunReport(
         title=f"asma-edge: {recipe.name}",
         facts={

@@ -103,7 +103,7 @@ class Run:
 
     def _streams_of(self, stage: Stage) -> tuple[str, ...]:
         """The folders of a stage: one a stream, or one for the students of all streams."""
-        return (ALL,) if stage in ("distill", "baseline") else self.recipe.streams
+        return (ALL,) if stage in STUDENTS else self.recipe.streams
 
     @property
     def student_stage(self) -> Stage:
