@@ -24,9 +24,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout, convert
 from asma_trainer.dataset import Clip, DatasetInfo
 from asma_trainer.errors import DataError
+from asma_trainer.formats.names import mirror_labels
 from asma_trainer.parallel import Outcome, read_in_order
 from asma_trainer.resumable import ResumableWriter
 from asma_trainer.splits import ClipTable, Splits, by_subject, with_validation
@@ -75,6 +77,27 @@ class ImportOptions:
     def rate(self, default: float = DEFAULT_FPS) -> float:
         """Frames per second: as the user says, whatever that is, else ``default``."""
         return default if self.fps is None else self.fps
+
+    def describe(
+        self,
+        layout: Layout,
+        classes: tuple[str, ...],
+        fps: float,
+        units: Units = "metres",
+        *,
+        source: str = "",
+        licence: str = "",
+    ) -> DatasetInfo:
+        """The data set's description; what the user says about credit and licence goes before what the format knows."""
+        return DatasetInfo(
+            layout=layout,
+            fps=fps,
+            units=units,
+            classes=classes,
+            mirror_labels=mirror_labels(classes),
+            source=self.source or source,
+            licence=self.licence or licence,
+        )
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout, convert, get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.formats import ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json
 from asma_trainer.formats.listing import bad_file, shown
-from asma_trainer.formats.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats.names import canonical_joints, known_layout
 from asma_trainer.formats.people import to_clip
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
@@ -52,15 +52,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     labelled = label_recordings(path, files, options)
     fps = options.rate()
     people = recordings.people_option(options)
-    info = DatasetInfo(
-        layout=_LAYOUT,
-        fps=fps,
-        units="pixels",
-        classes=labelled.classes,
-        mirror_labels=mirror_labels(labelled.classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(_LAYOUT, labelled.classes, fps, "pixels")
     read = partial(_read, people=people, fps=fps)
     return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=len(labelled.rows))
 

@@ -19,11 +19,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.formats import ImportOptions, Source, containers
 from asma_trainer.formats.arrays import DAMAGE, read_header
 from asma_trainer.formats.listing import Entry, Part, bad_file, open_member
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry
 from asma_trainer.splits import ClipTable, Splits
 
@@ -56,15 +55,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         raise bad_file(entry, "at least one clip", "none")
     classes = containers.class_names(options, np.concatenate(list(labels.values())), entry)
     layout, units = containers.joints(entry, _JOINTS)
-    info = DatasetInfo(
-        layout=layout,
-        fps=options.rate(),
-        units=units,
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(layout, classes, options.rate(), units)
     read = partial(_read, classes=len(classes))
     return Source.of_items(info, items, read, _splits, people=_PEOPLE, total=len(items), parallel=False)
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import Layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source
 from asma_trainer.formats.asf_amc import Skeleton, parse_amc, parse_asf, positions
 from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_text
-from asma_trainer.formats.names import canonical_joints, mirror_labels
+from asma_trainer.formats.names import canonical_joints
 from asma_trainer.formats.numbers import checked_poses
 from asma_trainer.splits import ClipTable, Splits, from_mask
 
@@ -54,14 +54,12 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         raise bad_file(motions[0], "a name like HDM_bd_squat1Reps_001_120.amc", motions[0].name)
     first = _skeleton(skeletons[0])
     layout = Layout("hdm05", canonical_joints(tuple(first.bones)), first.edges)
-    info = DatasetInfo(
-        layout=layout,
-        fps=fps,
-        units="metres",
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source or "HDM05 (Müller et al., 2007): the data used in this project was obtained from HDM05",
-        licence=options.licence or "CC BY-SA 3.0",
+    info = options.describe(
+        layout,
+        classes,
+        fps,
+        source="HDM05 (Müller et al., 2007): the data used in this project was obtained from HDM05",
+        licence="CC BY-SA 3.0",
     )
     parts = [Part(entry, _skeleton_of(entry, skeletons)) for entry in motions]
     read = partial(_read, classes=classes, fps=fps, bones=tuple(first.bones))

@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.formats import ImportOptions, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
 from asma_trainer.splits import ClipTable, Splits, from_mask
 
@@ -58,14 +57,8 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         DataError: it is unreadable, or has no file that is named as the set's are.
     """
     entries = list_files(path, r"\d+(_\d+){4}_.+\.txt", "IntelliRehabDS files")
-    info = DatasetInfo(
-        layout=get_layout("ntu25"),
-        fps=options.rate(_FPS),
-        units="metres",
-        classes=_CLASSES,
-        mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or PUBLISHED.credit,
-        licence=options.licence or "CC BY 4.0",
+    info = options.describe(
+        get_layout("ntu25"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit, licence="CC BY 4.0"
     )
     return Source.of_items(
         info, entries, _read, _splits, total=len(entries), remarks=published_counts(PUBLISHED.counts)

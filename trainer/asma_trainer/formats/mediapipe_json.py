@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 
 from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json
 from asma_trainer.formats.listing import bad_file, shown
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import Recording, at_rate, check_rate, find_files, label_recordings
 
 SUMMARY = "MediaPipe Pose landmarks, one JSON file a clip"
@@ -55,15 +54,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     files = {name: [entry] for name, entry in find_files(path, (".json",), "MediaPipe JSON files").items()}
     labelled = label_recordings(path, files, options)
     fps = options.fps if options.fps is not None else _first_rate(labelled.rows)
-    info = DatasetInfo(
-        layout=_LAYOUT,
-        fps=fps,
-        units="pixels" if space == "image" else "metres",
-        classes=labelled.classes,
-        mirror_labels=mirror_labels(labelled.classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(_LAYOUT, labelled.classes, fps, "pixels" if space == "image" else "metres")
     read = partial(_read, space=space, fps=fps, asked=options.fps is not None)
     return Source.of_items(info, labelled.rows, read, labelled.splits, total=len(labelled.rows))
 

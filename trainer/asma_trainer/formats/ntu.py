@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.ntu_classes import NTU_CLASSES
 from asma_trainer.formats.ntu_skeleton import FPS, PEOPLE, choose_people, parse_skeleton
 from asma_trainer.splits import ClipTable, Splits, from_mask
@@ -108,15 +107,7 @@ def open_release(release: NtuRelease, path: Path, options: ImportOptions) -> Sou
             hint="is --missing really the list of missing skeletons?",
         )
     classes = NTU_CLASSES[: release.classes]
-    info = DatasetInfo(
-        layout=get_layout("ntu25"),
-        fps=options.rate(FPS),
-        units="metres",
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source or release.credit,
-        licence=options.licence or _LICENCE,
-    )
+    info = options.describe(get_layout("ntu25"), classes, options.rate(FPS), source=release.credit, licence=_LICENCE)
     counts = published_counts(release.published)
     return Source.of_items(
         info,

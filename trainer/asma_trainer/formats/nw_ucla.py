@@ -22,10 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.formats import ImportOptions, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent
 from asma_trainer.splits import ClipTable, Splits, from_mask, leak_free
 
@@ -64,15 +63,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         DataError: it is unreadable, or has no file that is named as the set's are.
     """
     entries = list_files(path, r"a\d+_s\d+_e\d+_v\d+\.json", "Northwestern-UCLA files")
-    info = DatasetInfo(
-        layout=get_layout("kinect20"),
-        fps=options.rate(_FPS),
-        units="metres",
-        classes=_CLASSES,
-        mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or PUBLISHED.credit,
-        licence=options.licence,
-    )
+    info = options.describe(get_layout("kinect20"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit)
     return Source.of_items(info, entries, _read, _splits, total=len(entries), remarks=_remarks)
 
 

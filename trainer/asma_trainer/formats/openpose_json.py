@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json
 from asma_trainer.formats.listing import Entry, bad_file
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.people import to_clip
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
@@ -83,15 +82,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     labelled = label_recordings(path, clips, options)
     fps = options.rate()
     people = recordings.people_option(options)
-    info = DatasetInfo(
-        layout=MODELS[model],
-        fps=fps,
-        units="pixels",
-        classes=labelled.classes,
-        mirror_labels=mirror_labels(labelled.classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(MODELS[model], labelled.classes, fps, "pixels")
     read = partial(_read, model=model, people=people, fps=fps)
     return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=len(labelled.rows))
 

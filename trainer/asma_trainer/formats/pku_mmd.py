@@ -22,11 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Omitted, Source, published_counts
 from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
 from asma_trainer.splits import ClipTable, Splits
 
@@ -91,14 +90,8 @@ def open_release(release: PkuRelease, path: Path, options: ImportOptions) -> Sou
     if len(videos) != release.videos:
         remarks.append(f"{len(videos):,} videos, the published number is {release.videos:,}")
     classes = tuple(CLASSES[number - 1] for number in release.classes)
-    info = DatasetInfo(
-        layout=get_layout("ntu25"),
-        fps=options.rate(_FPS),
-        units="metres",
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source or CREDIT,
-        licence=options.licence or "academic research only",
+    info = options.describe(
+        get_layout("ntu25"), classes, options.rate(_FPS), source=CREDIT, licence="academic research only"
     )
     counts = published_counts({"all": release.instances})
     return Source.of_items(

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from asma_edge.preprocess import Units
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, containers, recordings
 from asma_trainer.formats.listing import Entry, Part, bad_file, shown
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry
 from asma_trainer.formats.safe_pickle import PickledArray, as_array, load_pickle
 from asma_trainer.splits import ClipTable, Splits
@@ -49,15 +48,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     classes = containers.class_names(options, as_array(entry, labels, "the labels").astype(np.int64), entry)
     layout, units = _first(entry, annotations)
     people = recordings.people_option(options)
-    info = DatasetInfo(
-        layout=layout,
-        fps=options.rate(),
-        units=units,
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(layout, classes, options.rate(), units)
 
     def named(table: ClipTable) -> Splits:
         return {

@@ -25,11 +25,11 @@ import numpy.typing as npt
 
 from asma_edge.errors import LayoutError
 from asma_edge.skeleton import FloatArray, Layout, conversion
-from asma_trainer.dataset import Clip, DatasetInfo, IntArray
+from asma_trainer.dataset import Clip, IntArray
 from asma_trainer.errors import DataError
 from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source
 from asma_trainer.formats.arrays import read_npz
-from asma_trainer.formats.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats.names import canonical_joints, known_layout
 from asma_trainer.splits import Splits, from_mask
 
 SUMMARY = "one .npz with xyz, offsets, label, class_names and joint_names"
@@ -58,14 +58,8 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     camera = arrays.numbers("camera" if "camera" in arrays else "view", count)
     setup = arrays.numbers("setup", count)
     scale = arrays.scalar("scale", 1.0)
-    info = DatasetInfo(
-        layout=layout,
-        fps=options.fps if options.fps is not None else arrays.scalar("fps", DEFAULT_FPS),
-        units="metres",
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source,
-        licence=options.licence,
+    info = options.describe(
+        layout, classes, options.fps if options.fps is not None else arrays.scalar("fps", DEFAULT_FPS)
     )
 
     def clips() -> Iterator[Clip]:

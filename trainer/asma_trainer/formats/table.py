@@ -35,11 +35,11 @@ from asma_edge.buffer import sample_at
 from asma_edge.errors import AsmaError
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import LAYOUT_NAMES, FloatArray, Layout, conversion, get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
 from asma_trainer.formats.listing import bad_file, read_bytes, shown
-from asma_trainer.formats.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats.names import canonical_joints, known_layout
 from asma_trainer.formats.people import to_clip
 from asma_trainer.formats.recordings import (
     Recording,
@@ -80,15 +80,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     labelled = label_recordings(path, files, options)
     people = recordings.people_option(options)
     layout, units, fps = _first(labelled.rows, options)
-    info = DatasetInfo(
-        layout=layout,
-        fps=fps,
-        units=units,
-        classes=labelled.classes,
-        mirror_labels=mirror_labels(labelled.classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(layout, labelled.classes, fps, units)
     read = partial(
         _read, layout=layout, units=units, said=options.own.get("units") is not None, fps=fps,
         asked=options.fps is not None, people=people,

@@ -19,10 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.formats import ImportOptions, Omitted, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text, shown
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
 from asma_trainer.splits import ClipTable, Splits, from_mask
 
@@ -64,15 +63,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     entries = list_files(path, r"joints_s\d+_e\d+\.txt", "UTKinect joints files")
     labels = _labels(list_files(path, r"actionLabel\.txt", "actionLabel.txt")[0])
     parts = [Part(entry, tuple(labels.get(_recording(entry), ()))) for entry in entries]
-    info = DatasetInfo(
-        layout=get_layout("kinect20"),
-        fps=options.rate(_FPS),
-        units="metres",
-        classes=_CLASSES,
-        mirror_labels=mirror_labels(_CLASSES),
-        source=options.source or PUBLISHED.credit,
-        licence=options.licence,
-    )
+    info = options.describe(get_layout("kinect20"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit)
     return Source.of_items(
         info,
         parts,

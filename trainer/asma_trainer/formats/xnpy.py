@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.preprocess import Units
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import Clip
 from asma_trainer.formats import ImportOptions, Source, containers
 from asma_trainer.formats.arrays import read_header
 from asma_trainer.formats.listing import Part, bad_file, shown
-from asma_trainer.formats.names import mirror_labels
 from asma_trainer.formats.recordings import file_entry
 from asma_trainer.formats.safe_pickle import as_array, load_pickle
 from asma_trainer.splits import ClipTable, Splits
@@ -65,15 +64,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     _, _, _, joints, people = _array(sets[0].path).shape
     layout, units = containers.joints(sets[0].path, joints)
     classes = containers.class_names(options, np.concatenate([part.labels for part in sets]), path)
-    info = DatasetInfo(
-        layout=layout,
-        fps=options.rate(),
-        units=units,
-        classes=classes,
-        mirror_labels=mirror_labels(classes),
-        source=options.source,
-        licence=options.licence,
-    )
+    info = options.describe(layout, classes, options.rate(), units)
     items = []
     for part in sets:
         entry = file_entry(part.path)
