@@ -132,12 +132,60 @@ def test_crop_is_a_window_of_the_reflected_clip() -> None:
 
 
 def test_every_clip_has_its_own_parameters_shared_by_its_people() -> None:
-    config = AugmentConfig(crop=1 / 6, shear=0.5, rotate=30, rotate_minor=1, yaw=20, tilt=5, scale=0.1)
+    config = AugmentConfig(
+        crop=1 / 6, shear=0.5, rotate=30, rotate_minor=1, yaw=20, tilt=5, scale=0.1, amplitude=0.2, bone_length=0.1,
+        bone_angle=5.0,
+    )  # fmt: skip
     x = batch(clips=20, people=1).frames[:1].expand(40, -1, -1, -1)
     result = augment(config, Batch(x, torch.arange(20).repeat_interleave(2), torch.zeros(20, dtype=torch.int64)))
     pairs = result.frames.view(20, 2, -1)
     torch.testing.assert_close(pairs[:, 0], pairs[:, 1])
     assert len(np.unique(pairs[:, 0].numpy().round(5), axis=0)) == 20
+
+
+def bones(frames: Tensor) -> Tensor:
+    """(P, T, V - 1, 3) each joint minus its parent, without the centre."""
+    difference = frames - frames[:, :, NTU.parents]
+    return difference[:, :, [joint for joint in range(25) if joint != NTU.centre]]
+
+
+def test_bones_change_their_length_and_keep_their_direction() -> None:
+    given = batch()
+    result = augment(AugmentConfig(bone_length=0.3), given)
+    before, after = bones(given.frames), bones(result.frames)
+    ratio = after.norm(dim=-1) / before.norm(dim=-1)
+    torch.testing.assert_close(after, before * ratio[..., None], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), atol=1e-3, rtol=1e-3)  # for the whole clip
+    assert ratio.log().abs().max() <= 0.3001
+    assert ratio[::2, 0].log().std().item() == pytest.approx(0.3 / np.sqrt(3), rel=0.1)  # U(-0.3, 0.3)
+    whole = (result.frames - result.frames[:, :, NTU.parents]).norm(dim=-1)[:, 0]
+    factor = whole / (given.frames - given.frames[:, :, NTU.parents]).norm(dim=-1)[:, 0]
+    for left, right in NTU.pairs:
+        torch.testing.assert_close(factor[:, left], factor[:, right], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(result.frames[:, :, NTU.centre], given.frames[:, :, NTU.centre])
+
+
+def test_bones_turn_by_an_angle_that_stays_and_keep_their_length() -> None:
+    given = batch(clips=200, people=1)
+    still = Batch(given.frames[:, :1].expand(-1, 5, -1, -1), given.owner, given.label)
+    before, after = bones(still.frames), bones(augment(AugmentConfig(bone_angle=5.0), still).frames)
+    torch.testing.assert_close(after.norm(dim=-1), before.norm(dim=-1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after, after[:, :1].expand_as(after))
+    cosine = (before * after).sum(dim=-1) / before.norm(dim=-1) / after.norm(dim=-1)
+    angle = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))[:, 0]
+    # Two of the three turns move a bone: the squares of two N(0, 5) add up to 50 square degrees.
+    assert angle.square().mean().item() == pytest.approx(50.0, rel=0.1)
+
+
+def test_amplitude_scales_movement_about_the_median_pose() -> None:
+    given = batch()
+    result = augment(AugmentConfig(amplitude=0.5), given)
+    median = given.frames.median(dim=1, keepdim=True).values
+    ratio = (result.frames - median).flatten(1).norm(dim=1) / (given.frames - median).flatten(1).norm(dim=1)
+    torch.testing.assert_close(
+        result.frames, median + ratio[:, None, None, None] * (given.frames - median), atol=1e-4, rtol=1e-4
+    )
+    assert 0.3 < ratio.log().abs().max() <= 0.5001
 
 
 def test_noise_has_its_deviation() -> None:
@@ -148,7 +196,10 @@ def test_noise_has_its_deviation() -> None:
 
 def test_pixels_stay_in_the_plane_and_scores_stay_put() -> None:
     given = batch()
-    config = AugmentConfig(shear=0.5, rotate=30, rotate_minor=5, yaw=40, tilt=20, scale=0.2, noise=0.1)
+    config = AugmentConfig(
+        shear=0.5, rotate=30, rotate_minor=5, yaw=40, tilt=20, scale=0.2, noise=0.1, amplitude=0.2, bone_length=0.1,
+        bone_angle=5.0,
+    )  # fmt: skip
     result = augment(config, given, units="pixels")
     assert result.frames[..., 2].equal(given.frames[..., 2])
     flat = augment(AugmentConfig(rotate=30, rotate_minor=5, yaw=40, tilt=20), given, units="pixels").frames
@@ -158,7 +209,9 @@ def test_pixels_stay_in_the_plane_and_scores_stay_put() -> None:
 
 
 def test_the_generator_alone_decides() -> None:
-    config = AugmentConfig(crop=1 / 6, shear=1.0, rotate=30, rotate_minor=1, flip=0.5, scale=0.1, noise=0.01)
+    config = AugmentConfig(
+        crop=1 / 6, shear=1.0, rotate=30, rotate_minor=1, flip=0.5, scale=0.1, noise=0.01, amplitude=0.1, bone_angle=3.0
+    )
     given = batch()
     copy = given.frames.clone()
     torch.manual_seed(1)

@@ -24,6 +24,7 @@ from asma_trainer.models.teacher import HEADS, Tokens
 from asma_trainer.recipe_values import build, override_value, to_toml
 from asma_trainer.student_file import Sampling
 
+_MOST = {"crop": 0.5, "flip": 1, "scale": 3, "speed": 3, "amplitude": 3, "bone_length": 3}  # of augmentations
 Stage = Literal["pretrain", "finetune", "align", "distill", "baseline", "evaluate"]
 
 
@@ -41,6 +42,9 @@ class AugmentConfig:
         scale: log-uniform size change, within exp(±scale).
         speed: log-uniform tempo change of window sampling, within exp(±speed).
         noise: standard deviation added to every coordinate.
+        amplitude: log-uniform extent of the movement about the median pose, within exp(±amplitude).
+        bone_length: log-uniform change of each bone's length, left and right alike, within exp(±bone_length).
+        bone_angle: standard deviation in degrees, about each axis, of a turn of each bone that stays for the clip.
     """
 
     crop: float = 0.0
@@ -53,6 +57,9 @@ class AugmentConfig:
     scale: float = 0.0
     speed: float = 0.0
     noise: float = 0.0
+    amplitude: float = 0.0
+    bone_length: float = 0.0
+    bone_angle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -294,7 +301,7 @@ class Recipe:
             yield f"{name}.warmup", schedule.warmup, 0, most
         for name, augment in (("augment", self.augment), ("pretrain.augment", self.pretrain.augment)):
             for key, value in dataclasses.asdict(augment).items():
-                yield f"{name}.{key}", value, 0, {"crop": 0.5, "flip": 1, "scale": 3, "speed": 3}.get(key, 1e3)
+                yield f"{name}.{key}", value, 0, _MOST.get(key, 1e3)
         for name, sizes in (
             ("encoder.channels", self.encoder.channels),
             ("encoder.strides", self.encoder.strides),
