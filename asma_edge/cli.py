@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 
 from asma_edge.bundle import read_bundle
 from asma_edge.errors import AsmaError
+from asma_edge.files import discard_stdout
 from asma_edge.pose_source import SourceError, read_poses
 from asma_edge.profiler import profile
 from asma_edge.run_source import Watcher
@@ -29,12 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
+        return code
     except AsmaError as error:
         print(f"asma-edge: {error}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:  # the reader of our output has gone, as in `asma-edge run ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        discard_stdout()
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED

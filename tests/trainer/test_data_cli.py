@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,18 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
     code = main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    write(tmp_path / "d", clips())
+    reader, writer = os.pipe()
+    os.close(reader)  # as after `asma-data info ... | head -1`
+    command = [sys.executable, "-m", "asma_trainer.data_cli", "info", str(tmp_path / "d")]
+    try:
+        result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_synth_then_info_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

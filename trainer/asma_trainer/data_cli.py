@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from asma_edge.errors import AsmaError
+from asma_edge.files import discard_stdout
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
 from asma_trainer import data_sheet, label, project, view
 from asma_trainer.data_check import check, check_text
@@ -46,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        discard_stdout()
+        return 0
     except (AsmaError, OSError) as error:
         print(f"asma-data: {error}", file=sys.stderr)
         return 2
