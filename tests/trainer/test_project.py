@@ -113,6 +113,41 @@ def test_left_is_at_the_right_of_a_picture_from_the_front(degrees: float) -> Non
     assert (depth[:, 0, LEFT] < depth[:, 0, RIGHT]).all()
 
 
+def test_training_views_have_bodies_of_their_own_and_test_views_the_recorded_one(tmp_path: Path) -> None:
+    source = write(tmp_path / "3d")
+    plain, varied, again = (tmp_path / name for name in ("plain", "varied", "again"))
+    for out, vary in ((plain, False), (varied, True), (again, True)):
+        project_dataset(source, out, ProjectSettings(cameras=4, test_cameras=1, views=4, noise=False, vary=vary))
+    assert (varied / "poses.npy").read_bytes() == (again / "poses.npy").read_bytes()
+    a, b = PreparedDataset.open(plain), PreparedDataset.open(varied)
+    for clip in a.split("test"):
+        np.testing.assert_array_equal(a.clip(int(clip)), b.clip(int(clip)))
+    lengths = set()
+    for clip in b.split("train"):
+        assert not np.allclose(a.clip(int(clip)), b.clip(int(clip)), atol=1.0)  # pixels
+        hip, knee = (
+            b.clip(int(clip))[0, 0, b.info.layout.joints.index(f"left_{part}"), :2] for part in ("hip", "knee")
+        )
+        lengths.add(round(float(np.linalg.norm(hip - knee)), 3))
+    assert len(lengths) == len(b.split("train"))  # no two views show the same leg
+
+
+def test_joints_that_were_not_seen_stay_unseen_in_varied_bodies(tmp_path: Path) -> None:
+    poses = person().astype(np.float32)
+    poses[5:9, 0, NTU.joints.index("left_knee")] = np.nan
+    with DatasetWriter(tmp_path / "3d", DatasetInfo(NTU, 30.0, "metres", ("raise", "rest"))) as writer:
+        for label in (0, 1):
+            writer.add(Clip(poses, label, f"clip{label}", subject=label))
+        writer.split("train", [0, 1])
+    out = tmp_path / "2d"
+    project_dataset(
+        PreparedDataset.open(tmp_path / "3d"), out, ProjectSettings(layout="body13", noise=False, vary=True)
+    )
+    unseen = np.isnan(PreparedDataset.open(out).clip(0)[:, 0, :, 0])
+    assert unseen[5:9, BODY.joints.index("left_knee")].all()
+    assert unseen.sum() == 4
+
+
 def test_where_the_recording_camera_stood_does_not_matter() -> None:
     here = in_front(person(), NTU, np.random.default_rng(5))
     there = in_front(turned(person(), 123.0, (3.0, 1.0, -9.0)), NTU, np.random.default_rng(5))

@@ -2,6 +2,9 @@
 
 Clips of training splits are rendered through training cameras, clips of test splits through cameras that no
 training clip was seen by; a clip in both kinds of split is rendered by both. Splits keep their names.
+
+A change of reach, build or posture has to be made before the projection: afterwards an arm that is shorter cannot be
+told from one that points at the camera. ``vary`` therefore gives every training view a body of its own.
 """
 
 from __future__ import annotations
@@ -13,19 +16,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import Layout, get_layout
+from asma_trainer.augment import Augmenter
 from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
 from asma_trainer.errors import DataError
 from asma_trainer.estimator_noise import estimate, estimator_joints
 from asma_trainer.files import atomic_folder
+from asma_trainer.recipe import AugmentConfig
+from asma_trainer.sampling import Batch
 from asma_trainer.splits import is_training, with_validation
 from asma_trainer.virtual_camera import Array, VirtualCamera, draw_cameras, facing, in_front, project
 
 SUMMARY = "render a 3D data set through virtual cameras into 2D poses, as an estimator would report them"
 LAYOUTS = ("body13", "coco17")
 
-_PLACE, _ESTIMATE, _CAMERA = 1, 2, 3  # streams of random numbers: (seed, stream, ...) never meet
+_PLACE, _ESTIMATE, _CAMERA, _BODY = 1, 2, 3, 4  # streams of random numbers: (seed, stream, ...) never meet
+_VARIED = AugmentConfig(amplitude=0.3, bone_length=0.12, bone_angle=6.0)
 _PROBE = 500  # frames to judge the source's axes by
 
 
@@ -39,6 +48,7 @@ class ProjectSettings:
         views, test_views: by how many of them each clip is seen.
         azimuth: cameras stand within this many degrees to either side of where people face.
         elevation: lowest and highest degrees of the cameras above people's hips.
+        vary: training views show changed bodies: amplitude of movement, lengths and directions of bones.
         noise: False gives exact places with score 1, nothing lost.
         mirrored: the source's x axis is flipped, as in a mirror.
         seed: the same settings give the same bytes.
@@ -54,6 +64,7 @@ class ProjectSettings:
     test_views: int = 1
     azimuth: float = 45.0
     elevation: tuple[float, float] = (-10.0, 30.0)
+    vary: bool = False
     noise: bool = True
     mirrored: bool = False
     seed: int = 0
@@ -123,7 +134,7 @@ def project_dataset(
             for number in watch(iter(range(len(source)))):
                 for side in sorted(needed[number]):
                     for camera in _chosen(number, side, settings):
-                        clip = _view(source, number, camera, cameras[camera], target, settings)
+                        clip = _view(source, number, camera, cameras[camera], target, settings, side)
                         rendered.setdefault((number, side), []).append(writer.add(clip))
                         subjects.append(clip.subject)
             splits = {
@@ -148,12 +159,20 @@ def _chosen(number: int, side: str, settings: ProjectSettings) -> list[int]:
 
 
 def _view(
-    source: PreparedDataset, number: int, index: int, camera: VirtualCamera, target: Layout, settings: ProjectSettings
+    source: PreparedDataset,
+    number: int,
+    index: int,
+    camera: VirtualCamera,
+    target: Layout,
+    settings: ProjectSettings,
+    side: str,
 ) -> Clip:
     """One clip as one camera sees it."""
     poses: Array = np.asarray(source.clip(number), dtype=np.float64)
     if settings.mirrored:
         poses = poses * (-1, 1, 1)
+    if settings.vary and side == "train":
+        poses = _varied(poses, source.info.layout, np.random.default_rng((settings.seed, _BODY, number, index)))
     random = np.random.default_rng((settings.seed, _PLACE, number, index))
     joints = estimator_joints(poses, source.info.layout, target, random if settings.noise else None)
     pixels, depth = project(in_front(joints, target, random), camera)
@@ -170,6 +189,17 @@ def _view(
         camera=index,
         setup=int(source.setup[number]),
     )
+
+
+def _varied(poses: Array, layout: Layout, random: np.random.Generator) -> Array:
+    """A clip (T, M, V, 3) in metres as other bodies would move; missing joints stay missing."""
+    fill = PreprocessSpec(("fill",), "metres")
+    bodies = np.stack([Preprocessor(fill, layout)(body) for body in np.moveaxis(poses, 1, 0).astype(np.float32)])
+    one = torch.zeros(1, dtype=torch.int64)
+    batch = Batch(torch.from_numpy(bodies), one.expand(len(bodies)), one)
+    generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+    varied = Augmenter(layout, "metres", (0,), _VARIED)(batch, generator).frames.numpy()
+    return np.where(np.isnan(poses), np.nan, np.moveaxis(varied, 0, 1))
 
 
 def _check_source(source: PreparedDataset, settings: ProjectSettings) -> None:
@@ -225,6 +255,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--elevation", type=float, nargs=2, default=defaults.elevation, metavar=("LOW", "HIGH"),
         help="degrees of the cameras above people's hips",
     )  # fmt: skip
+    parser.add_argument(
+        "--vary", action="store_true", help="give every training view a body of its own: reach, build, posture"
+    )
     parser.add_argument("--exact", action="store_true", help="exact places, score 1, nothing lost")
     parser.add_argument("--mirrored", action="store_true", help="the source's x axis is flipped, as in a mirror")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
@@ -241,6 +274,7 @@ def run(options: argparse.Namespace, watch: Callable[[Iterator[int], int | None]
         test_views=options.test_views,
         azimuth=options.azimuth,
         elevation=(options.elevation[0], options.elevation[1]),
+        vary=options.vary,
         noise=not options.exact,
         mirrored=options.mirrored,
         seed=options.seed,
