@@ -10,7 +10,7 @@ from torch import Tensor
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import get_layout
 from asma_trainer.augment import Augmenter
-from asma_trainer.recipe import AugmentConfig
+from asma_trainer.recipe_sections import AugmentConfig
 from asma_trainer.sampling import Batch
 
 NTU = get_layout("ntu25")

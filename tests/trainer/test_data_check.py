@@ -18,7 +18,8 @@ from asma_trainer.data_check import check, check_text
 from asma_trainer.data_cli import main
 from asma_trainer.data_frames import count_steps
 from asma_trainer.data_sheet import SheetSettings, choose_clips, draw_sheet, flat_poses
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.formats import FORMATS, load_format
 from asma_trainer.synthetic import invent_person, move, perform

@@ -16,7 +16,8 @@ import pytest
 from asma_edge.skeleton import get_layout
 from asma_trainer.data_check import check
 from asma_trainer.data_cli import main
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.synthetic import invent_person, move, perform
 from asma_trainer.synthetic_motion import ACTIONS
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from asma_trainer import engine
 from asma_trainer.engine import Compute, fit, learning_rate, load_checkpoint, save_checkpoint, seed_of
 from asma_trainer.errors import CheckpointError, RecipeError
-from asma_trainer.recipe import FinetuneConfig
+from asma_trainer.recipe_sections import FinetuneConfig
 from asma_trainer.report.data import read_curves
 from asma_trainer.sampling import Batch
 

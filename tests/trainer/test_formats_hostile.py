@@ -16,7 +16,8 @@ import pytest
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.data_cli import main
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter
+from asma_trainer.dataset import DatasetInfo
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.formats import containers, mat5
 from asma_trainer.formats.arrays import read_npz

@@ -17,7 +17,8 @@ import pytest
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.data_cli import main
-from asma_trainer.dataset import Clip, DatasetInfo, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Omitted, Source, import_dataset, load_format
 from asma_trainer.formats.listing import Entry, list_files, read_bytes

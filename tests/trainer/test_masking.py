@@ -22,7 +22,7 @@ from asma_trainer.masking import (
     motion_scores,
 )
 from asma_trainer.models.teacher import ENCODERS
-from asma_trainer.recipe import MaskConfig
+from asma_trainer.recipe_sections import MaskConfig
 
 NTU = get_layout("ntu25")
 

@@ -19,7 +19,8 @@ from asma_trainer import engine
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.engine import Compute, fit, load_checkpoint
 from asma_trainer.losses.barlow import barlow_twins
-from asma_trainer.recipe import FinetuneConfig, Recipe
+from asma_trainer.recipe import Recipe
+from asma_trainer.recipe_sections import FinetuneConfig
 from asma_trainer.run import Run
 from asma_trainer.sampling import Batch
 

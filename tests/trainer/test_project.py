@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import get_layout
 from asma_trainer.data_cli import main
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.estimator_noise import estimate, estimator_joints
 from asma_trainer.project import ProjectSettings, project_dataset

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from asma_edge.buffer import PoseBuffer, resample
 from asma_edge.preprocess import STREAMS, Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.pretrain import stream_input
-from asma_trainer.recipe import DataConfig
+from asma_trainer.recipe_sections import DataConfig
 from asma_trainer.sampling import (
     Batch,
     TrainingBatches,

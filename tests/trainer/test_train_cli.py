@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from asma_trainer import engine
-from asma_trainer.dataset import Clip, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.engine import load_checkpoint
 from asma_trainer.models.stgcn import count_parameters
 from asma_trainer.recipe import load_recipe

@@ -12,7 +12,8 @@ import pytest
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.data_cli import main
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter
+from asma_trainer.dataset import DatasetInfo
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 
 POSES = np.random.default_rng(0).normal(size=(30, 2, 13, 3)).astype(np.float32)
 POSES[5, 1, 3] = np.nan

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout
-from asma_trainer.recipe import AugmentConfig
+from asma_trainer.recipe_sections import AugmentConfig
 from asma_trainer.sampling import Batch
 
 

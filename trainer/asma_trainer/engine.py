@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from asma_edge.files import atomic_file
 from asma_trainer.errors import CheckpointError, RecipeError
-from asma_trainer.recipe import Schedule
+from asma_trainer.recipe_sections import Schedule
 from asma_trainer.sampling import Batch
 from asma_trainer.tensor_file import read_tensors
 

@@ -21,7 +21,8 @@ from asma_trainer.finetune import cross_entropy
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import ENCODERS, EncoderPair, Teacher, mean_over_people, pool
 from asma_trainer.pretrain import stream_input
-from asma_trainer.recipe import DataConfig, Recipe
+from asma_trainer.recipe import Recipe
+from asma_trainer.recipe_sections import DataConfig
 from asma_trainer.sampling import Batch, device_frames, evaluation_windows
 
 Scores = npt.NDArray[np.float32]

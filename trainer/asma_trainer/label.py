@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.formats.json_text import MAX_JSON_BYTES
 from asma_trainer.formats.listing import bad_file, read_text, shown

@@ -13,7 +13,7 @@ from torch import Tensor
 from asma_edge.skeleton import Layout
 from asma_trainer.errors import RecipeError
 from asma_trainer.models.teacher import Encoder
-from asma_trainer.recipe import MaskConfig
+from asma_trainer.recipe_sections import MaskConfig
 
 
 def joint_tickets(layout: Layout, encoder: Encoder, low_degree: str = "complement") -> Tensor:

@@ -21,11 +21,12 @@ import torch
 from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import Layout, get_layout
 from asma_trainer.augment import Augmenter
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter, PreparedDataset
+from asma_trainer.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.estimator_noise import estimate, estimator_joints
 from asma_trainer.files import atomic_folder
-from asma_trainer.recipe import AugmentConfig
+from asma_trainer.recipe_sections import AugmentConfig
 from asma_trainer.sampling import Batch
 from asma_trainer.splits import is_training, with_validation
 from asma_trainer.virtual_camera import Array, VirtualCamera, draw_cameras, facing, in_front, project

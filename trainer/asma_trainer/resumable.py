@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from asma_edge.errors import AsmaError
-from asma_trainer.dataset import HEADER_BYTES, Clip, DatasetInfo, DatasetWriter
+from asma_trainer.dataset import DatasetInfo
+from asma_trainer.dataset_writer import HEADER_BYTES, Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.files import refuse_existing
 

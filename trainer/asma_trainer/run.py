@@ -36,7 +36,8 @@ from asma_trainer.finetune import FinetuneStage
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import EncoderPair, Teacher
 from asma_trainer.pretrain import PretrainStage, encoder_config
-from asma_trainer.recipe import Recipe, Schedule, Stage
+from asma_trainer.recipe import Recipe, Stage
+from asma_trainer.recipe_sections import Schedule
 from asma_trainer.sampling import TrainingBatches, one_window_per_clip, preprocess_spec
 from asma_trainer.student_file import StudentFile
 

@@ -22,7 +22,7 @@ from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import FloatArray
 from asma_trainer.dataset import IntArray, PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.recipe import DataConfig
+from asma_trainer.recipe_sections import DataConfig
 
 _ORDER, _SAMPLE = 0, 1  # what a random number is for; keeps the streams of numbers apart
 

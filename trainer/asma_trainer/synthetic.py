@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.dataset import Clip, DatasetInfo, DatasetWriter
+from asma_trainer.dataset import DatasetInfo
+from asma_trainer.dataset_writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.files import atomic_folder
 from asma_trainer.splits import by_subject, every_third, with_validation

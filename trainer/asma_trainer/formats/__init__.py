@@ -26,7 +26,8 @@ import numpy.typing as npt
 
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout, convert
-from asma_trainer.dataset import Clip, DatasetInfo
+from asma_trainer.dataset import DatasetInfo
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats.names import mirror_labels
 from asma_trainer.parallel import Outcome, read_in_order

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout, convert, get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.formats import ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json
 from asma_trainer.formats.listing import bad_file, shown

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.formats import ImportOptions, Source, containers
 from asma_trainer.formats.arrays import DAMAGE, read_header
 from asma_trainer.formats.listing import Entry, Part, bad_file, open_member

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import Layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source
 from asma_trainer.formats.asf_amc import Skeleton, parse_amc, parse_asf, positions

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.formats import ImportOptions, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table

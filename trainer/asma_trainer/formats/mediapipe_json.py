@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, recordings
 from asma_trainer.formats.json_text import numbers, read_json

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Omitted, Source, published_counts
 from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text

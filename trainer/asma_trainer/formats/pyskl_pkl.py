@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from asma_edge.preprocess import Units
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, containers, recordings
 from asma_trainer.formats.listing import Entry, Part, bad_file, shown

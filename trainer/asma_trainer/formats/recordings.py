@@ -26,7 +26,7 @@ import numpy as np
 
 from asma_edge.buffer import resample
 from asma_edge.skeleton import FloatArray
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions
 from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes, shown

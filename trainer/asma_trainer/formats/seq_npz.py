@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from asma_edge.errors import LayoutError
 from asma_edge.skeleton import FloatArray, Layout, conversion
-from asma_trainer.dataset import Clip, IntArray
+from asma_trainer.dataset import IntArray
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source
 from asma_trainer.formats.arrays import read_npz

@@ -35,7 +35,7 @@ from asma_edge.buffer import sample_at
 from asma_edge.errors import AsmaError
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import LAYOUT_NAMES, FloatArray, Layout, conversion, get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
 from asma_trainer.formats.listing import bad_file, read_bytes, shown

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.formats import ImportOptions, Omitted, Published, Source, published_counts
 from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text, shown
 from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.preprocess import Units
-from asma_trainer.dataset import Clip
+from asma_trainer.dataset_writer import Clip
 from asma_trainer.formats import ImportOptions, Source, containers
 from asma_trainer.formats.arrays import read_header
 from asma_trainer.formats.listing import Part, bad_file, shown
