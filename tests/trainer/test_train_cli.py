@@ -243,6 +243,21 @@ def test_what_does_not_shape_the_weights_does_not_disturb_a_finished_stage(
     assert train_command("pretrain", waves.path, out, sets=sets) == 0
 
 
+def test_credit_and_licence_may_be_stated_after_training(
+    trained: Path, waves: PreparedDataset, train_command: Train, tmp_path: Path
+) -> None:
+    credited = tmp_path / "credited"
+    shutil.copytree(waves.path, credited)
+    text = (credited / "dataset.toml").read_text(encoding="utf-8")
+    (credited / "dataset.toml").write_text(text.replace("generated waves", "waves of the sea"), encoding="utf-8")
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    assert train_command("evaluate", credited, out) == 0
+    assert StudentFile.load(out / "student.pt").provenance["data"] == "waves of the sea"
+    (credited / "dataset.toml").write_text(text.replace("fps = 20.0", "fps = 21.0"), encoding="utf-8")
+    assert train_command("evaluate", credited, out) == 2
+
+
 def test_out_that_cannot_be_a_folder(
     waves: PreparedDataset, tmp_path: Path, train_command: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
