@@ -22,6 +22,7 @@ from asma_edge.buffer import sample_at
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.decision import Decision, DecisionSettings
 from asma_edge.errors import AsmaError, BundleError
+from asma_edge.fusion import pool_windows
 from asma_edge.poses import PoseReader, never_seen
 from asma_edge.preprocess import Preprocessor
 from asma_edge.result import Result, make_result
@@ -149,8 +150,9 @@ class Recognizer:
         Args:
             clip: (T', V, 3) poses; NaN marks missing joints.
             fps: of the clip; the model's own by default.
-            whole: the clip is one cut action: average the scores of all its windows (every frame since the window was
-                full) and report no event. A model with sampling ``clip`` always sees the whole clip.
+            whole: the clip is one cut action: pool the scores of all its windows (every frame since the window was
+                full), see `pool_windows`, and report no event. A model with sampling ``clip`` always sees the whole
+                clip.
 
         Raises:
             PoseError: the clip is empty, has the wrong shape, or never shows the person.
@@ -174,7 +176,7 @@ class Recognizer:
                 parts.append(stream.scores)
             if not whole:
                 return next(result for result in reversed(results) if result)
-            scores = np.concatenate(parts).mean(axis=0)
+            scores = pool_windows(np.concatenate(parts))
         latency = (perf_counter() - started) * 1e3
         return make_result(self.info, self.decision, scores, Decision(), seconds, latency)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from asma_edge import AsmaError, BundleError, LayoutError, PoseError, Recognizer, Result, TimestampError, get_layout
 from asma_edge.decision import DecisionSettings
+from asma_edge.fusion import pool_windows
 from asma_edge.preprocess import Preprocessor, to_streams
 from asma_edge.scorer import score_window
 from asma_edge.skeleton import FloatArray, convert
@@ -97,10 +98,10 @@ def test_nothing_until_the_window_is_full(make_bundle: MakeBundle, motion: Motio
         result.score = 1.0  # type: ignore[misc]
 
 
-def test_whole_averages_the_scores_of_every_window(make_bundle: MakeBundle, motion: Motion) -> None:
+def test_whole_pools_the_scores_of_every_window(make_bundle: MakeBundle, motion: Motion) -> None:
     recognizer = Recognizer.load(make_bundle())
     clip = motion(recognizer.info.layout, 60, 3)
-    expected = np.mean([result.scores for result in feed(recognizer, clip)], axis=0)
+    expected = pool_windows(np.stack([result.scores for result in feed(recognizer, clip)]))
     result = recognizer.predict(clip, whole=True)
     np.testing.assert_allclose(result.scores, expected, atol=1e-6)
     assert result.event is None

@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from asma_edge.fusion import pool_windows
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.distill import build_student
 from asma_trainer.engine import Compute
 from asma_trainer.evaluate import (
     Evaluator,
-    average_over_windows,
     classifier_scores,
+    clip_scores,
     confusion_matrix,
     dense_scores,
-    fuse,
     linear_probe,
     nearest_neighbour,
+    over_windows,
     top1,
+    with_fused,
 )
 from asma_trainer.pretrain import stream_input
 from asma_trainer.recipe import Recipe
@@ -35,7 +37,9 @@ def test_top1_confusion_and_fusion_by_hand() -> None:
     assert top1(scores, label) == 50.0
     assert confusion_matrix(scores, label).tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     other = np.eye(3, dtype=np.float32)[[1, 1, 1, 1]]
-    np.testing.assert_allclose(fuse({"a": scores, "b": other}, {"a": 0.75, "b": 0.25}), 0.75 * scores + 0.25 * other)
+    fused = with_fused({"a": scores, "b": other}, {"a": 0.75, "b": 0.25})
+    assert fused.keys() == {"a", "b", "fused"}
+    np.testing.assert_allclose(fused["fused"], 0.75 * scores + 0.25 * other)
 
 
 def test_probes_on_features_that_can_be_told_apart(tiny_recipe: MakeRecipe) -> None:
@@ -62,12 +66,12 @@ def test_nearest_neighbour_is_by_angle() -> None:
     np.testing.assert_array_equal(nearest_neighbour(train * 3, label, test * 0.1, 4), expected)
 
 
-def test_scores_of_a_clip_are_the_mean_of_its_windows(pairs: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
+def test_every_window_of_a_clip_is_scored(pairs: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
     recipe = tiny_recipe()
     torch.manual_seed(0)
     student, clips = build_student(pairs.info, recipe).eval(), pairs.split("test")
     function = classifier_scores(student, pairs.info, "motion")
-    averaged = average_over_windows(pairs, clips, recipe.data, 3, function, Compute())
+    found = over_windows(pairs, clips, recipe.data, 3, function, Compute())
     for row, clip in enumerate(clips):
         scores = []
         for window in evaluation_windows(pairs, int(clip), recipe.data, 3):
@@ -76,7 +80,7 @@ def test_scores_of_a_clip_are_the_mean_of_its_windows(pairs: PreparedDataset, ti
             with torch.no_grad():
                 x = stream_input(batch, pairs.info, "motion")
                 scores.append(student.head(student.embed(x).mean(dim=0)).softmax(dim=0).numpy())
-        np.testing.assert_allclose(averaged[row], np.mean(scores, axis=0), atol=1e-5)
+        np.testing.assert_allclose(found[row], scores, atol=1e-5)
 
 
 def test_a_device_student_is_scored_at_every_frame(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
@@ -84,8 +88,21 @@ def test_a_device_student_is_scored_at_every_frame(waves: PreparedDataset, tiny_
     torch.manual_seed(0)
     student, clips = build_student(waves.info, recipe).eval(), waves.split("test")
     function = classifier_scores(student, waves.info, "joint")
-    every = average_over_windows(waves, clips, recipe.data, 1, function, Compute())
-    np.testing.assert_allclose(dense_scores(student, waves, clips, recipe.data, "joint"), every, atol=1e-5)
+    every = over_windows(waves, clips, recipe.data, 1, function, Compute())
+    for dense, expected in zip(dense_scores(student, waves, clips, recipe.data, "joint"), every, strict=True):
+        np.testing.assert_allclose(dense, expected[None], atol=1e-5)
+
+
+def test_streams_are_fused_window_by_window_and_people_averaged() -> None:
+    random = np.random.default_rng(0)
+    shapes = [(1, 9, 4), (2, 3, 4)]  # clips: people, windows, classes
+    windows = {s: [random.dirichlet(np.ones(4), shape[:2]).astype(np.float32) for shape in shapes] for s in "ab"}
+    scores = clip_scores(windows, {"a": 0.25, "b": 0.75})
+    for row in range(2):
+        a, b = windows["a"][row], windows["b"][row]
+        np.testing.assert_allclose(scores["a"][row], pool_windows(a).mean(axis=0), atol=1e-6)
+        expected = pool_windows(0.25 * a + 0.75 * b).mean(axis=0)
+        np.testing.assert_allclose(scores["fused"][row], expected, atol=1e-6)
 
 
 def test_accuracies_are_by_split(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
@@ -95,7 +112,7 @@ def test_accuracies_are_by_split(waves: PreparedDataset, tiny_recipe: MakeRecipe
     perfect = np.eye(3, dtype=np.float32)[waves.label]
     wrong = perfect[:, [1, 2, 0]].copy()
     wrong[waves.split("test")] = perfect[waves.split("test")]
-    rows = evaluator.accuracies("x", {"joint": perfect, "motion": wrong})
+    rows = evaluator.accuracies("x", with_fused({"joint": perfect, "motion": wrong}, recipe.stream_weights))
     assert [(row.split, row.streams["joint"], row.streams["motion"]) for row in rows] == [
         ("test", 100.0, 100.0), ("all", 100.0, pytest.approx(100 / 3))]  # fmt: skip
     assert rows[1].fused == 100.0  # joint weighs 0.6, motion 0.4

@@ -1,12 +1,13 @@
 """Evaluation: probes, teacher and student on unseen clips, per stream and fused.
 
-A clip longer than a window is scored by the mean of its windows' softmax scores, which is what the device's
-`Recognizer.predict(clip, whole=True)` does. Streams are fused by the recipe's fixed weights.
+A clip longer than a window is scored by `pool_windows` of its windows' softmax scores, which is what the device's
+`Recognizer.predict(clip, whole=True)` does; features are averaged. Streams are fused by the recipe's fixed weights,
+window by window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asma_edge.fusion import pool_windows
 from asma_trainer.dataset import DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.engine import Compute
 from asma_trainer.finetune import cross_entropy
@@ -27,6 +29,7 @@ from asma_trainer.sampling import Batch, device_frames, evaluation_windows
 
 Scores = npt.NDArray[np.float32]
 WindowFunction = Callable[[Batch], Tensor]
+FUSED = "fused"
 _WINDOWS_AT_ONCE = 256
 
 
@@ -40,21 +43,17 @@ class Accuracy:
     fused: float | None = None
 
 
-def average_over_windows(
+def over_windows(
     dataset: PreparedDataset, clips: IntArray, data: DataConfig, stride: int, function: WindowFunction, compute: Compute
-) -> Scores:
-    """(N, D) mean over each clip's windows of ``function(batch of windows) -> (n, D)``."""
-    total: npt.NDArray[np.float64] | None = None
-    count = np.zeros(len(clips))
-    for batch, row in _window_batches(dataset, clips, data, stride):
+) -> list[Scores]:
+    """(L, D) of each clip: ``function(batch of windows) -> (n, D)`` of its L windows."""
+    values: list[list[Scores]] = [[] for _ in clips]
+    for batch, rows in _window_batches(dataset, clips, data, stride):
         with torch.inference_mode(), compute.autocast():
-            values = function(batch.to(compute.device)).float().cpu().numpy()
-        if total is None:
-            total = np.zeros((len(clips), values.shape[1]))
-        np.add.at(total, row, values)
-        np.add.at(count, row, 1)
-    assert total is not None
-    return (total / count[:, None]).astype(np.float32)
+            answers = function(batch.to(compute.device)).float().cpu().numpy()
+        for row, answer in zip(rows, answers, strict=True):
+            values[row].append(answer)
+    return [np.stack(windows) for windows in values]
 
 
 def _window_batches(
@@ -107,8 +106,10 @@ def classifier_scores(model: Teacher | Student, info: DatasetInfo, stream: str) 
     return function
 
 
-def dense_scores(student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stream: str) -> Scores:
-    """(N, K) mean over each clip of a device student's softmax scores at every frame from the T-th on."""
+def dense_scores(
+    student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stream: str
+) -> list[Scores]:
+    """(P, L, K) of each clip: a device student's softmax scores of each person at every frame from the T-th on."""
     scores = []
     for clip in clips:
         frames = torch.from_numpy(device_frames(dataset, int(clip), data))
@@ -116,8 +117,22 @@ def dense_scores(student: Student, dataset: PreparedDataset, clips: IntArray, da
         x = stream_input(Batch(frames, owner, owner[:1]), dataset.info, stream)
         with torch.inference_mode():
             logits_PLK = student.dense(x.to(next(student.parameters()).device), data.frames)
-            scores.append(logits_PLK.softmax(dim=2).mean(dim=(0, 1)).cpu().numpy())
-    return np.stack(scores)
+            scores.append(logits_PLK.softmax(dim=2).cpu().numpy())
+    return scores
+
+
+def clip_scores(windows: Mapping[str, Sequence[Scores]], weights: Mapping[str, float]) -> dict[str, Scores]:
+    """{stream or "fused": (N, K)} scores of clips; people of a clip are averaged.
+
+    Args:
+        windows: {stream: (P, L, K) scores of each clip's people and windows}.
+        weights: of the streams.
+    """
+    rows = []
+    for parts in zip(*windows.values(), strict=True):
+        clip = with_fused(dict(zip(windows, parts, strict=True)), weights)
+        rows.append({name: pool_windows(scores_PLK).mean(axis=0) for name, scores_PLK in clip.items()})
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def linear_probe(train_ND: Scores, label_N: IntArray, test_ND: Scores, recipe: Recipe, classes: int) -> Scores:
@@ -148,10 +163,10 @@ def nearest_neighbour(train_ND: Scores, label_N: IntArray, test_ND: Scores, clas
     return one_hot
 
 
-def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
-    """(N, K) weighted sum over streams."""
+def with_fused(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> dict[str, Scores]:
+    """The streams' (..., K) scores, and under ``fused`` their weighted sum."""
     fused: Scores = np.sum([weights[s] * values for s, values in scores.items()], axis=0, dtype=np.float32)
-    return fused
+    return {**scores, FUSED: fused}
 
 
 def top1(scores_NK: Scores, label_N: IntArray) -> float:
@@ -183,38 +198,43 @@ class Evaluator:
         scores: dict[str, dict[str, Scores]] = {}
         for stream, pair in encoders.items():
             function = encoder_features(pair.to(self.compute.device).eval(), self.dataset.info, stream)
-            train = self._average(self.train, self.recipe.evaluate.stride, function)
-            test = self._average(self.clips, self.recipe.evaluate.stride, function)
+            train = self._features(self.train, function)
+            test = self._features(self.clips, function)
             half = train.shape[1] // 2
             parts = {stage: slice(None), f"{stage} hdlm": slice(half), f"{stage} ldhm": slice(half, None)}
             for name, part in parts.items():
                 probe = linear_probe(train[:, part], label, test[:, part], self.recipe, classes)
                 scores.setdefault(name, {})[stream] = probe
             scores.setdefault(f"{stage} 1-NN", {})[stream] = nearest_neighbour(train, label, test, classes)
-        return [row for name, by_stream in scores.items() for row in self.accuracies(name, by_stream)]
+        weights = self.recipe.stream_weights
+        return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
 
     def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
-        """{stream: (N, K)} scores of the test clips; a device student is scored at every frame, as on the device."""
-        scores = {}
+        """{stream or "fused": (N, K)} scores of the test clips; a device student is scored at every frame."""
+        recipe, windows = self.recipe, {}
         for stream, model in models.items():
             model.to(self.compute.device).eval()
-            if isinstance(model, Student) and model.backbone.config.valid and self.recipe.data.sampling == "window":
-                scores[stream] = dense_scores(model, self.dataset, self.clips, self.recipe.data, stream)
+            if isinstance(model, Student) and model.backbone.config.valid and recipe.data.sampling == "window":
+                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stream)
             else:
                 function = classifier_scores(model, self.dataset.info, stream)
-                scores[stream] = self._average(self.clips, self.recipe.evaluate.stride, function)
-        return scores
+                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function)]
+        return clip_scores(windows, recipe.stream_weights)
 
     def accuracies(self, stage: str, scores: Mapping[str, Scores]) -> list[Accuracy]:
-        """One row a split."""
-        fused = fuse(scores, self.recipe.stream_weights)
+        """One row a split, of {stream or "fused": (N, K)} scores of the test clips."""
         rows = []
         for split, clips in self.splits.items():
             chosen = np.isin(self.clips, clips)
-            label = self.label[chosen]
-            streams = {stream: top1(values[chosen], label) for stream, values in scores.items()}
-            rows.append(Accuracy(stage, split, streams, top1(fused[chosen], label)))
+            right = {name: top1(values[chosen], self.label[chosen]) for name, values in scores.items()}
+            fused = right.pop(FUSED)
+            rows.append(Accuracy(stage, split, right, fused))
         return rows
 
-    def _average(self, clips: IntArray, stride: int, function: WindowFunction) -> Scores:
-        return average_over_windows(self.dataset, clips, self.recipe.data, stride, function, self.compute)
+    def _features(self, clips: IntArray, function: WindowFunction) -> Scores:
+        """(N, D) features of clips: the mean over their windows."""
+        return np.stack([windows.mean(axis=0) for windows in self._over_windows(clips, function)])
+
+    def _over_windows(self, clips: IntArray, function: WindowFunction) -> list[Scores]:
+        recipe = self.recipe
+        return over_windows(self.dataset, clips, recipe.data, recipe.evaluate.stride, function, self.compute)

@@ -31,7 +31,7 @@ from asma_trainer.dataset import PreparedDataset
 from asma_trainer.distill import BaselineStage, DistillStage, build_student
 from asma_trainer.engine import Compute, fit, load_checkpoint, seed_of
 from asma_trainer.errors import CheckpointError, DataError
-from asma_trainer.evaluate import Accuracy, Evaluator, Scores, confusion_matrix, fuse
+from asma_trainer.evaluate import FUSED, Accuracy, Evaluator, Scores, confusion_matrix
 from asma_trainer.finetune import FinetuneStage
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import EncoderPair, Teacher
@@ -279,10 +279,10 @@ class Run:
                 students = {stream: self.student(stage, stream) for stream in streams}
                 scores = evaluator.classify(students)
                 rows += evaluator.accuracies(name, scores)
-                fused = fuse(scores, self.recipe.stream_weights)
-                confusion = {"labels": self.info.classes, "counts": confusion_matrix(fused, evaluator.label).tolist()}
+                counts = confusion_matrix(scores[FUSED], evaluator.label)
+                confusion = {"labels": self.info.classes, "counts": counts.tolist()}
                 if stage == self.student_stage:
-                    self._save_scores(evaluator, {"fused": fused, **scores})
+                    self._save_scores(evaluator, scores)
         results = {"accuracy": [dataclasses.asdict(row) for row in rows], "confusion": confusion}
         with atomic_file(self.folder / "evaluate" / "results.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
