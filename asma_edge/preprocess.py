@@ -5,7 +5,9 @@ arrives frame by frame and a whole clip see the same values (to 1e-6). Steps run
 
 ``fill``    a missing (NaN) joint keeps its last position; until it is first seen it moves with the pose's origin.
 ``centre``  each frame is shifted so that the layout's origin is (0, 0, 0).
-``scale``   division by the running torso length (mid-shoulder to mid-hip); makes pixels unit-free.
+``scale``   division by the running torso length (mid-shoulder to mid-hip); makes pixels unit-free. While no torso has
+            been seen, each pose is scaled to its farthest joint. No joint is left farther than 10 torsos from the
+            origin along an axis: no body is that long, and one such number spoils statistics that many poses share.
 ``view``    rotation about the vertical so that the running shoulder line points along x (metres only).
 
 Layouts in pixels carry (x, y, score) per joint: the score passes through unchanged.
@@ -32,6 +34,7 @@ VERSION = 1
 _MEMORY_FRAMES = 150  # running means become exponential after this many frames, so a stream forgets
 _MIN_TORSO = 1e-3
 _MAX_COORDINATE = 1e6
+_MAX_TORSOS = 10.0
 
 
 @dataclass(frozen=True)
@@ -166,29 +169,36 @@ class Preprocessor:
     def _scale(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         points = poses[..., : self._dims]
         torso = points[:, self._shoulders].mean(axis=1) - points[:, self._hips].mean(axis=1)
-        length = self._running_mean("torso", np.linalg.norm(torso, axis=-1, keepdims=True))
-        scaled = poses / np.maximum(length, _MIN_TORSO)[:, None]
-        if self._dims == 2:
-            scaled[..., 2] = poses[..., 2]
-        return scaled
+        length = np.linalg.norm(torso, axis=-1)
+        length = self._running_mean("torso", length[:, None], seen=length > _MIN_TORSO)[:, :, None]
+        origin = points[:, self._origin].mean(axis=1, keepdims=True)
+        offset = points - origin
+        farthest = np.linalg.norm(offset, axis=-1).max(axis=-1)[:, None, None]
+        length = np.maximum(np.where(length > 0.0, length, farthest), _MIN_TORSO)
+        reach = _MAX_TORSOS * length
+        scaled = (origin + np.clip(offset, -reach, reach)) / length
+        return np.concatenate([scaled, poses[..., self._dims :]], axis=-1)
 
     def _view(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         line = poses[:, self._shoulders[1]] - poses[:, self._shoulders[0]]
         line = line[:, [0, 2]]
         line = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), _MIN_TORSO)
-        line = self._running_mean("shoulders", line)
+        line = self._running_mean("shoulders", line, seen=np.ones(len(line), dtype=bool))
         angle = np.arctan2(line[:, 1], line[:, 0])[:, None]
         cosine, sine = np.cos(angle), np.sin(angle)
         x, y, z = poses[..., 0], poses[..., 1], poses[..., 2]
         return np.stack([x * cosine + z * sine, y, z * cosine - x * sine], axis=-1)
 
-    def _running_mean(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(T, D) mean of each frame's value and the frames before it, fading after `_MEMORY_FRAMES`."""
+    def _running_mean(
+        self, name: str, values: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float64]:
+        """(T, D) mean of each frame's value and those before it, fading after `_MEMORY_FRAMES`; 0 until one is seen."""
         mean, count = self._means.get(name, (np.zeros(values.shape[1]), 0))
         means = np.empty_like(values)
-        for index, value in enumerate(values):
-            count = min(count + 1, _MEMORY_FRAMES)
-            mean = mean + (value - mean) / count
+        for index in range(len(values)):
+            if seen[index]:
+                count = min(count + 1, _MEMORY_FRAMES)
+                mean = mean + (values[index] - mean) / count
             means[index] = mean
         self._means[name] = (mean, count)
         return means

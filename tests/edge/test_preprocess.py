@@ -107,6 +107,33 @@ def test_scaling_makes_size_vanish_and_leaves_scores(motion: Motion, units: Unit
         np.testing.assert_array_equal(scaled[..., 2], poses[..., 2])
 
 
+@pytest.mark.parametrize("units", ["metres", "pixels"])
+def test_frames_without_a_torso_do_not_count_as_short_ones(motion: Motion, units: Units) -> None:
+    layout = layout_of(units)
+    hips = list(layout.indices(("left_hip", "right_hip")))
+    poses = motion(layout, 40, 0, units)
+    hidden = poses.copy()
+    hidden[:10, hips] = np.nan
+    if units == "metres":  # the shoulders are where hips are put that were never seen: at the origin
+        hidden[:10, list(layout.indices(("left_shoulder", "right_shoulder")))] = np.nan
+    scaled = run(hidden, units, "centre", "scale")
+    np.testing.assert_allclose(scaled[10:], run(poses[10:], units, "centre", "scale"), atol=1e-5)
+    dims = 3 if units == "metres" else 2
+    farthest = np.linalg.norm(scaled[:10, :, :dims], axis=-1).max(axis=-1)
+    np.testing.assert_allclose(farthest, 1.0, atol=1e-5)  # until the torso is seen
+
+
+@pytest.mark.parametrize("steps", [("centre", "scale"), ("scale", "centre")])
+def test_no_joint_is_farther_than_ten_torsos(motion: Motion, steps: tuple[str, ...]) -> None:
+    poses = motion(layout_of("metres"), 5, 0, "metres")
+    wild = poses.copy()
+    head = layout_of("metres").joints.index("head")
+    wild[2, head] = [300.0, -4e5, 0.1]
+    expected = run(poses, "metres", *steps)
+    expected[2, head] = [10.0, -10.0, run(wild, "metres", *steps)[2, head, 2]]
+    np.testing.assert_allclose(run(wild, "metres", *steps), expected, atol=1e-5)
+
+
 def test_the_running_length_fades_after_150_frames() -> None:
     poses = np.zeros((400, 25, 3), np.float32)
     layout = layout_of("metres")

@@ -117,11 +117,23 @@ def test_the_same_seed_gives_the_same_bits_and_finished_work_is_not_repeated(tmp
     assert (tmp_path / "a" / "last.pt").stat().st_mtime_ns == before
 
 
+def test_batch_statistics_are_measured_with_the_final_weights_and_without_dropout(tmp_path: Path) -> None:
+    linear, norm = train(tmp_path).layers[:2]
+    hidden = []
+    for step in (STEPS, STEPS + 1):  # a tenth of the training
+        noise = torch.randn(8, 6, generator=torch.Generator().manual_seed(seed_of(5, step, 0)))
+        with torch.no_grad():
+            hidden.append(linear(Batches()[step].frames.flatten(1) + noise * 0.1))
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(dim=0) for x in hidden]).mean(dim=0))
+    torch.testing.assert_close(norm.running_var, torch.stack([x.var(dim=0) for x in hidden]).mean(dim=0))
+    assert norm.momentum == nn.BatchNorm1d(8).momentum
+
+
 def test_background_workers_change_nothing(tmp_path: Path) -> None:
     assert same(train(tmp_path / "a"), train(tmp_path / "b", workers=2))
 
 
-@pytest.mark.parametrize("crash", [1, 5, STEPS - 1])
+@pytest.mark.parametrize("crash", [1, 5, STEPS - 1, STEPS, STEPS + 1])
 @pytest.mark.parametrize("often", [True, False])
 def test_an_interrupted_run_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: int, often: bool
@@ -130,7 +142,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", Batches(crash=crash))
-    assert (tmp_path / "cut" / "last.pt").exists() == often
+    assert (tmp_path / "cut" / "last.pt").exists() == (often or crash >= STEPS)
     assert same(whole, train(tmp_path / "cut"))
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 

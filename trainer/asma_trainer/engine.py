@@ -39,6 +39,7 @@ from asma_trainer.tensor_file import read_tensors
 
 KIND = "asma-checkpoint"
 CHECKPOINT_SECONDS = 30.0
+_STATISTICS_STEPS = 200  # batches that the final batch statistics are measured on, but a tenth of the training at most
 _LOGGED_STEPS = 400  # metrics.jsonl has about this many lines a stage
 _LINE_SECONDS = 10.0  # between progress lines where there is no terminal
 
@@ -144,6 +145,8 @@ def fit(
 ) -> None:
     """Train ``stage`` for ``schedule.steps`` steps, or what is left of them; afterwards it is in evaluation mode.
 
+    At the end the batch statistics are measured anew with the final weights.
+
     Args:
         folder: receives metrics.jsonl and last.pt; its parent, the stage's folder, receives config.toml.
         stage: forward(batch, generator) -> (loss, metrics); only parameters that require gradients are trained.
@@ -158,12 +161,17 @@ def fit(
     stage.to(compute.device)
     parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
-    start = _resume(folder, stage, optimiser, digest, compute.device)
+    start, refined = _resume(folder, stage, optimiser, digest, compute.device)
     if compute.main:
         with atomic_file(folder.parent / "config.toml") as temporary:
             temporary.write_text(config, encoding="utf-8")
     if start < schedule.steps:
         _train(folder, stage, optimiser, batches, schedule, start, seed, digest, compute, title)
+    if not refined:
+        _refine_statistics(stage, batches, schedule.steps, seed, compute)
+        if compute.main:
+            save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest, refined=True)
+        compute.wait()
     stage.eval()
 
 
@@ -184,26 +192,16 @@ def _train(
         if compute.device.type == "cuda":
             stage = nn.SyncBatchNorm.convert_sync_batchnorm(stage)  # type: ignore[no-untyped-call]
         runner = DistributedDataParallel(stage)
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(start, schedule.steps),
-        num_workers=compute.workers,
-        pin_memory=compute.device.type == "cuda",
-    )
     log = _Log(folder / "metrics.jsonl", start, schedule.steps, title) if compute.main else None
     every = max(1, schedule.steps // _LOGGED_STEPS)
     saved = time.monotonic()
     stage.train()
-    for step, batch in zip(range(start, schedule.steps), loader, strict=True):
+    for step, batch, generator in _seeded(batches, range(start, schedule.steps), seed, compute):
         rate = learning_rate(schedule, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        step_seed = seed_of(seed, step, compute.rank)
-        torch.manual_seed(step_seed)
-        generator = torch.Generator().manual_seed(step_seed)
         with compute.autocast():
-            loss, metrics = runner(batch.to(compute.device), generator)
+            loss, metrics = runner(batch, generator)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -226,16 +224,61 @@ def _train(
     compute.wait()
 
 
+def _seeded(
+    batches: Dataset[Batch], steps: range, seed: int, compute: Compute
+) -> Iterator[tuple[int, Batch, torch.Generator]]:
+    """The steps' batches on the device; all random numbers are seeded anew at each."""
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=compute.workers,
+        pin_memory=compute.device.type == "cuda",
+    )
+    for step, batch in zip(steps, loader, strict=True):
+        step_seed = seed_of(seed, step, compute.rank)
+        torch.manual_seed(step_seed)
+        yield step, batch.to(compute.device), torch.Generator().manual_seed(step_seed)
+
+
+def _refine_statistics(stage: nn.Module, batches: Dataset[Batch], steps: int, seed: int, compute: Compute) -> None:
+    """Measure the batch statistics of the final weights over many batches, without dropout, in float32.
+
+    Running means remember ten or twenty small batches only, and whatever was odd in them (see "precise" batch
+    statistics: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021).
+    """
+    stage.train()
+    norms = [m for m in stage.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    momenta = [norm.momentum for norm in norms]
+    stage.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    count = min(_STATISTICS_STEPS, math.ceil(steps / 10)) if norms else 0
+    with torch.no_grad():
+        for _, batch, generator in _seeded(batches, range(steps, steps + count), seed, compute):
+            stage(batch, generator)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 def save_checkpoint(
-    path: Path, stage: nn.Module, optimiser: torch.optim.Optimizer | None, step: int, digest: str
+    path: Path,
+    stage: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
+    step: int,
+    digest: str,
+    refined: bool = False,
 ) -> None:
-    """Write a checkpoint whole, or not at all."""
+    """Write a checkpoint whole, or not at all; ``refined``: with the final batch statistics."""
     values = {
         "kind": KIND,
         "digest": digest,
         "step": step,
         "model": stage.state_dict(),
         "optimiser": optimiser.state_dict() if optimiser else None,
+        "refined": refined,
     }
     with atomic_file(path) as temporary:
         torch.save(values, temporary)
@@ -261,11 +304,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return values
 
 
-def _resume(folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, digest: str, device: torch.device) -> int:
-    """Load the folder's checkpoint if there is one; the step to continue with."""
+def _resume(
+    folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, digest: str, device: torch.device
+) -> tuple[int, bool]:
+    """Load the folder's checkpoint if there is one; the step to continue with, and whether the stage is done."""
     path = folder / "last.pt"
     if not path.exists():
-        return 0
+        return 0, False
     values = load_checkpoint(path, device)
     if values["digest"] != digest:
         raise CheckpointError(
@@ -277,7 +322,7 @@ def _resume(folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, di
     try:
         stage.load_state_dict(values["model"])
         optimiser.load_state_dict(values["optimiser"])
-        return int(values["step"])
+        return int(values["step"]), bool(values.get("refined"))
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"'{path}' does not fit the networks of its own settings",
