@@ -73,11 +73,14 @@ def parse_skeleton(entry: object, data: bytes) -> tuple[int, list[Track]]:
         for _ in range(count):
             if at + _BODY_LINES > len(lines):
                 raise bad_file(entry, f"{frames} frames", f"an end in frame {frame + 1}", line=len(lines))
-            state = lines[at].split()
-            if len(state) != _BODY_COLUMNS:
-                raise bad_file(entry, f"{_BODY_COLUMNS} values of a body", str(len(state)), line=at + 1)
+            state = lines[at]
+            if state.count(b" ") != _BODY_COLUMNS - 1 or state.startswith(b" "):
+                values = state.split()
+                if len(values) != _BODY_COLUMNS:
+                    raise bad_file(entry, f"{_BODY_COLUMNS} values of a body", str(len(values)), line=at + 1)
+                state = b" ".join(values)
             _count(entry, lines, at + 1, "the number of joints", JOINTS, JOINTS)
-            records = bodies.setdefault(state[0], [])
+            records = bodies.setdefault(state.partition(b" ")[0], [])
             if records and frame_of[records[-1]] == frame:
                 raise bad_file(entry, "bodies with IDs of their own", "the same ID twice in a frame", line=at + 1)
             records.append(len(frame_of))
@@ -124,18 +127,21 @@ def _poses(entry: object, data: bytes, line_of: npt.NDArray[np.int64]) -> FloatA
         return np.zeros((0, JOINTS, 3), dtype=np.float32)
     characters = np.frombuffer(data, dtype=np.uint8)
     line_start = np.concatenate(([0], np.flatnonzero(characters == ord("\n")) + 1))
-    spaces = np.flatnonzero(characters == ord(" "))
-    first = line_start[(line_of[:, None] + np.arange(JOINTS)).ravel()]
-    following = np.searchsorted(spaces, first)[:, None] + np.arange(3)
-    end = spaces[np.minimum(following, len(spaces) - 1)]
-    start = np.column_stack((first, end[:, :2] + 1))
-    values = parse_decimals(data, start.ravel(), end.ravel())
+    start = line_start[(line_of[:, None] + np.arange(JOINTS)).ravel()]
+    axes, starts, ends = [], [], []
+    for _ in range(3):
+        numbers, end = parse_decimals(data, start)
+        axes.append(numbers)
+        starts.append(start)
+        ends.append(end)
+        start = end + 1
+    values = np.stack(axes, axis=1)
     possible = np.abs(values) <= MAX_COORDINATE  # false for NaN
     if not possible.all():
-        wrong = int(np.flatnonzero(~possible)[0])
-        number = int(line_of[wrong // (JOINTS * 3)]) + wrong // 3 % JOINTS
+        row, axis = (int(numbers[0]) for numbers in np.nonzero(~possible))
+        number = int(line_of[row // JOINTS]) + row % JOINTS
         expected = f"coordinates in metres, within ±{MAX_COORDINATE:g}"
-        token = data[start.ravel()[wrong] : end.ravel()[wrong]]
+        token = data[starts[axis][row] : ends[axis][row]]
         raise bad_file(entry, expected, shown(token), line=number + 1)
     return values.astype(np.float32).reshape(-1, JOINTS, 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from asma_trainer.formats.listing import bad_file, shown
 Float64Array = npt.NDArray[np.float64]
 
 _EXACT_DIGITS, _MOST_CHARACTERS = 15, 17  # of a number, and with its sign and point
+_NARROW_DIGITS = 9  # fit into 32 bits
 _POWERS_OF_TEN = 10.0 ** np.arange(_MOST_CHARACTERS)
 MAX_COORDINATE = 1000.0  # metres; sensors see a few, motion capture a few tens
 
@@ -39,35 +41,45 @@ def parse_table(entry: object, data: bytes, columns: int, separator: bytes | Non
     return np.frombuffer(values, dtype=np.float64).reshape(-1, columns)
 
 
-def parse_decimals(data: bytes, start_N: npt.NDArray[np.int64], end_N: npt.NDArray[np.int64]) -> Float64Array:
-    """(N,) the numbers ``float(data[start:end])``, bit for bit; NaN where ``float`` refuses.
+def parse_decimals(data: bytes, start_N: npt.NDArray[np.int64]) -> tuple[Float64Array, npt.NDArray[np.int64]]:
+    """(N,) the numbers ``float(data[start:end])``, bit for bit, NaN where ``float`` refuses; and (N,) their ends.
+
+    A number ends at the next space, or with the data.
 
     A number of at most 15 digits without exponent is an integer divided by a power of ten, both exact in float64, so
     that the quotient is the nearest float64; all such numbers are read at once, a column of digits at a time.
     """
-    length_N = end_N - start_N
-    width = int(np.clip(length_N.max(initial=0), 1, _MOST_CHARACTERS))
-    column_W1 = np.arange(width)[:, None]
-    characters = np.frombuffer(data + bytes(width), dtype=np.uint8)
-    character_WN = np.where(column_W1 < length_N, characters[start_N + column_W1], np.uint8(0))
+    column_W1 = np.arange(_MOST_CHARACTERS + 2)[:, None]  # one more tells that a number goes on, one is its end
+    characters = np.frombuffer(data + b" " * 2 * len(column_W1), dtype=np.uint8)
+    character_WN = characters[np.minimum(start_N, len(data)) + column_W1]
+    is_space_WN = character_WN == ord(" ")
+    is_space_WN[-1] = True
+    length_N = is_space_WN.argmax(axis=0)
+    width = int(length_N.max(initial=0))
+    character_WN = np.where(column_W1[:width] < length_N, character_WN[:width], np.uint8(0))
     digit_WN = character_WN - np.uint8(ord("0"))  # others wrap to 10 and more
     is_digit_WN, is_point_WN = digit_WN < 10, character_WN == ord(".")
     negative_N = (character_WN[:1] == ord("-")).any(axis=0)
     digits_N, points_N = is_digit_WN.sum(axis=0, dtype=np.uint8), is_point_WN.sum(axis=0, dtype=np.uint8)
     plain_N = (digits_N + points_N + negative_N == length_N) & (points_N <= 1) & (digits_N <= _EXACT_DIGITS)
     plain_N &= digits_N > 0
-    integer_N = np.zeros(len(start_N), dtype=np.int64)
+    narrow = digits_N.max(initial=0, where=plain_N) <= _NARROW_DIGITS
+    integer_N: npt.NDArray[np.integer[Any]] = np.zeros(len(start_N), dtype=np.int32 if narrow else np.int64)
     for digit_N, is_digit_N in zip(digit_WN, is_digit_WN, strict=True):
         integer_N = np.where(is_digit_N, 10 * integer_N + digit_N, integer_N)
-    decimals_N = np.where(plain_N & (points_N == 1), length_N - 1 - is_point_WN.argmax(axis=0), 0)
-    values = integer_N / _POWERS_OF_TEN[decimals_N]
-    np.negative(values, out=values, where=negative_N)
+    point_N = (is_point_WN * column_W1[:width].astype(np.uint8)).sum(axis=0, dtype=np.uint8)
+    decimals_N = np.where(plain_N & (points_N == 1), length_N - 1 - point_N, 0)
+    values = integer_N.astype(np.float64) / _POWERS_OF_TEN[decimals_N]
+    values = np.where(negative_N, -values, values)
+    end_N = start_N + length_N
     for number in np.flatnonzero(~plain_N).tolist():
+        end = data.find(b" ", start_N[number])
+        end_N[number] = len(data) if end < 0 else end
         try:
             values[number] = float(data[start_N[number] : end_N[number]])
         except ValueError:
             values[number] = np.nan
-    return values
+    return values, end_N
 
 
 def first_non_number(tokens: list[bytes]) -> str:
