@@ -142,7 +142,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", Batches(crash=crash))
-    assert (tmp_path / "cut" / "last.pt").exists() == (often or crash >= STEPS)
+    assert (tmp_path / "cut" / "last.pt").exists() == often
     assert same(whole, train(tmp_path / "cut"))
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 

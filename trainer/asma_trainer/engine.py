@@ -161,16 +161,15 @@ def fit(
     stage.to(compute.device)
     parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
-    start, refined = _resume(folder, stage, optimiser, digest, compute.device)
+    start = _resume(folder, stage, optimiser, digest, compute.device)
     if compute.main:
         with atomic_file(folder.parent / "config.toml") as temporary:
             temporary.write_text(config, encoding="utf-8")
     if start < schedule.steps:
         _train(folder, stage, optimiser, batches, schedule, start, seed, digest, compute, title)
-    if not refined:
         _refine_statistics(stage, batches, schedule.steps, seed, compute)
         if compute.main:
-            save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest, refined=True)
+            save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest)
         compute.wait()
     stage.eval()
 
@@ -215,13 +214,13 @@ def _train(
                     hint="lower the stage's lr, or lengthen its warmup",
                 )
             log.write(step + 1, values)
-        if log and (time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == schedule.steps):
+        # The last step's checkpoint waits for the final batch statistics.
+        if log and step + 1 < schedule.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
             log.flush()
             save_checkpoint(folder / "last.pt", stage, optimiser, step + 1, digest)
             saved = time.monotonic()
     if log:
         log.close()
-    compute.wait()
 
 
 def _seeded(
@@ -264,21 +263,15 @@ def _refine_statistics(stage: nn.Module, batches: Dataset[Batch], steps: int, se
 
 
 def save_checkpoint(
-    path: Path,
-    stage: nn.Module,
-    optimiser: torch.optim.Optimizer | None,
-    step: int,
-    digest: str,
-    refined: bool = False,
+    path: Path, stage: nn.Module, optimiser: torch.optim.Optimizer | None, step: int, digest: str
 ) -> None:
-    """Write a checkpoint whole, or not at all; ``refined``: with the final batch statistics."""
+    """Write a checkpoint whole, or not at all."""
     values = {
         "kind": KIND,
         "digest": digest,
         "step": step,
         "model": stage.state_dict(),
         "optimiser": optimiser.state_dict() if optimiser else None,
-        "refined": refined,
     }
     with atomic_file(path) as temporary:
         torch.save(values, temporary)
@@ -304,13 +297,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return values
 
 
-def _resume(
-    folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, digest: str, device: torch.device
-) -> tuple[int, bool]:
-    """Load the folder's checkpoint if there is one; the step to continue with, and whether the stage is done."""
+def _resume(folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, digest: str, device: torch.device) -> int:
+    """Load the folder's checkpoint if there is one; the step to continue with."""
     path = folder / "last.pt"
     if not path.exists():
-        return 0, False
+        return 0
     values = load_checkpoint(path, device)
     if values["digest"] != digest:
         raise CheckpointError(
@@ -322,7 +313,7 @@ def _resume(
     try:
         stage.load_state_dict(values["model"])
         optimiser.load_state_dict(values["optimiser"])
-        return int(values["step"]), bool(values.get("refined"))
+        return int(values["step"])
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"'{path}' does not fit the networks of its own settings",

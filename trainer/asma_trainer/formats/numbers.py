@@ -50,7 +50,7 @@ def parse_decimals(data: bytes, start_N: npt.NDArray[np.int64]) -> tuple[Float64
     that the quotient is the nearest float64; all such numbers are read at once, a column of digits at a time.
     """
     column_W1 = np.arange(_MOST_CHARACTERS + 2)[:, None]  # one more tells that a number goes on, one is its end
-    characters = np.frombuffer(data + b" " * 2 * len(column_W1), dtype=np.uint8)
+    characters = np.frombuffer(data + b" " * len(column_W1), dtype=np.uint8)
     character_WN = characters[np.minimum(start_N, len(data)) + column_W1]
     is_space_WN = character_WN == ord(" ")
     is_space_WN[-1] = True
