@@ -23,7 +23,7 @@ from asma_edge.skeleton import LAYOUT_NAMES, Layout, get_layout
 from asma_edge.stream import Stream
 from asma_edge.tracker import People
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "LAYOUT_NAMES",

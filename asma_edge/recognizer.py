@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.buffer import sample_at
+from asma_edge.builtin import builtin_path
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.decision import Decision, DecisionSettings
-from asma_edge.errors import AsmaError, BundleError
+from asma_edge.errors import AsmaError
 from asma_edge.fusion import pool_windows
 from asma_edge.poses import PoseReader, never_seen
 from asma_edge.preprocess import Preprocessor
@@ -32,7 +33,6 @@ from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_edge.stream import Stream
 from asma_edge.tracker import People
 
-_MODELS = Path(__file__).parent / "models"
 MAX_GAP = 60.0  # seconds: all the frames of a bridged pause are computed
 _SLOWEST = 100  # a clip's rate may be this much below the model's
 
@@ -93,15 +93,7 @@ class Recognizer:
         Raises:
             BundleError: there is no such model.
         """
-        models = {path.stem: path for path in sorted(_MODELS.glob("*.tflite"))}
-        if name not in models:
-            raise BundleError(
-                f"no built-in model '{name}'",
-                expected="one of " + ", ".join(models) if models else "a package with built-in models",
-                got=repr(name),
-                hint="use Recognizer.load(path) for a bundle of your own",
-            )
-        return cls.load(models[name], **options)
+        return cls.load(builtin_path(name), **options)
 
     def stream(self, *, max_gap: float = 0.5) -> Stream:
         """A stream of one person's poses.

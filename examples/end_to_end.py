@@ -102,7 +102,7 @@ def summarise(run: Run) -> None:
     playback = watch(run, recognizer, clips)
 
     say("profile")
-    profile = command("-m", "asma_edge.cli", "profile", str(path), "--json")
+    profile = command("-m", "asma_edge", "profile", str(path), "--json")
     write_json(run.folder / "profile.json", profile)
     speed = command(str(SPEED_BENCHMARK), "--student", str(run.folder / "student.pt"), "--json")
 

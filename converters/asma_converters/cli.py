@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asma_converters.convert import MAX_DROP, MIN_AGREEMENT, convert_file
+from asma_converters.conversion import MAX_DROP, MIN_AGREEMENT, convert_file
 from asma_converters.errors import GateError
 from asma_converters.report import ConversionReport
 from asma_edge.errors import AsmaError

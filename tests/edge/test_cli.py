@@ -72,7 +72,7 @@ def test_run_follows_several_people(
 
 def test_run_reads_standard_input(bundle: Path, clip: FloatArray) -> None:
     text = "".join(json.dumps(frame) + "\n" for frame in frames_of(clip))
-    command = [sys.executable, "-m", "asma_edge.cli", "run", str(bundle), "--source", "-"]
+    command = [sys.executable, "-m", "asma_edge", "run", str(bundle), "--source", "-"]
     answer = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert answer.returncode == 0
     assert f"{len(clip)} frames" in answer.stdout

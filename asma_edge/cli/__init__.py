@@ -1,0 +1,43 @@
+"""The command asma-edge, one module a command.
+
+Exit codes: 0 fine, 2 usage or bad input, 3 a verification failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from asma_edge import __version__
+from asma_edge.cli import inspect, profile, run, verify
+from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
+from asma_edge.errors import AsmaError
+from asma_edge.files import discard_stdout
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except AsmaError as error:
+        print(f"asma-edge: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        discard_stdout()
+        return OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="asma-edge", description="Recognise actions in skeleton streams.")
+    parser.add_argument("--version", action="version", version=f"asma-edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (run, inspect, verify, profile):
+        module.add(commands)
+    return parser

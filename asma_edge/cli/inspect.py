@@ -1,0 +1,45 @@
+"""``asma-edge inspect``: what a bundle says about itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from asma_edge.bundle import Bundle, read_bundle
+from asma_edge.cli.shared import OK, Commands, add_command, print_json
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = add_command(commands, "inspect", _inspect, "Show what a bundle says about itself.")
+    command.add_argument("--card", action="store_true", help="print its model card (Markdown) instead")
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    bundle = read_bundle(options.model)
+    if options.json:
+        print_json({**bundle.info.to_dict(), "file_bytes": bundle.size, "report": bundle.report, "card": bundle.card})
+    elif options.card:
+        print(bundle.card.strip())
+    else:
+        for name, text in summary(bundle).items():
+            print(f"{name:8} {text}")
+    return OK
+
+
+def summary(bundle: Bundle) -> dict[str, str]:
+    """{topic: one line}."""
+    info = bundle.info
+    weights = ", ".join(f"{stream} {weight:.3g}" for stream, weight in zip(info.streams, info.fusion, strict=True))
+    return {
+        "name": info.name,
+        "file": f"{bundle.size / 1024:.0f} KiB, of it model {len(bundle.model) / 1024:.0f} KiB",
+        "kind": f"{info.precision}, {info.mode}",
+        "input": f"{info.window} frames at {info.fps:g} fps (sampling {info.sampling}), {info.preprocess.units}",
+        "layout": f"{info.layout.name}, {info.layout.num_joints} joints",
+        "steps": f"{', '.join(info.preprocess.steps)} (version {info.preprocess.version})",
+        "streams": weights,
+        "labels": f"{len(info.labels)}: {', '.join(info.labels)}",
+        "idle": info.idle_label or "none",
+        "size": f"{info.parameters:,} parameters, {info.macs / 1e6:.1f} M multiply-accumulates a clip",
+        "events": ", ".join(f"{name} {value:g}" for name, value in info.decision.to_dict().items()),
+    }
