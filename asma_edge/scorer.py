@@ -52,7 +52,7 @@ class StreamScorer:
             self._seen = min(self._seen + 1, info.window)
             if self._seen == info.window:
                 logits.append(latest)
-        return fuse(np.stack(logits), info.fusion, info.temperature) if logits else no_scores(info)
+        return fuse(np.stack(logits), info.fusion, info.temperature, info.familiarity) if logits else no_scores(info)
 
 
 class ClipScorer:
@@ -82,4 +82,4 @@ class ClipScorer:
 def score_window(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
     """(K,) scores of a window (T, V, 3) of preprocessed frames; ``previous`` (V, 3) is the frame before it."""
     inputs = to_streams(window, previous, info.layout, info.streams, info.preprocess.units)
-    return fuse(model(inputs), info.fusion, info.temperature)
+    return fuse(model(inputs), info.fusion, info.temperature, info.familiarity)
