@@ -1,0 +1,74 @@
+"""A process that does what a device program does, from its first line on, and says what each step took.
+
+Run by its path, never imported: `import asma_edge` must be one of the things measured. Arguments: the folder that holds
+the package asma_edge, the bundle, threads, updates. Prints one JSON object.
+"""
+
+import time
+
+_STARTED = time.perf_counter()
+
+import json  # noqa: E402
+import sys  # noqa: E402
+from typing import Any  # noqa: E402
+
+
+def main() -> None:
+    folder, bundle, threads, updates = sys.argv[1:]
+    if folder not in sys.path:
+        sys.path.append(folder)
+    memory = {"python_mib": _status("VmRSS")}
+    marks = [time.perf_counter()]
+
+    def mark(name: str) -> None:
+        marks.append(time.perf_counter())
+        memory[f"{name}_mib"] = _status("VmRSS")
+
+    import numpy as np
+
+    mark("numpy")
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except ImportError:
+        import tflite_runtime.interpreter  # noqa: F401
+    mark("runtime")
+    from asma_edge import Recognizer
+
+    mark("asma_edge")
+    recognizer = Recognizer.load(bundle, num_threads=int(threads))
+    mark("loaded")
+    poses = recognizer.bundle.golden["poses"][0]
+    poses = np.concatenate([poses, poses[-2:0:-1]])  # to and fro
+    stream: Any = None if recognizer.info.sampling == "clip" else recognizer.stream()
+
+    def call(index: int) -> None:
+        if stream is None:
+            recognizer.predict(poses)
+        else:
+            stream.update(poses[index % len(poses)], index / recognizer.info.fps)
+
+    started = time.perf_counter()
+    call(0)
+    first = time.perf_counter() - started
+    for index in range(1, int(updates) + 1):
+        call(index)
+    memory["running_mib"], memory["peak_mib"] = _status("VmRSS"), _status("VmHWM")
+    numpy_ms, runtime_ms, asma_edge_ms, load_ms = (np.diff(marks) * 1e3).tolist()
+    values = {
+        "started": _STARTED,
+        "imports": {"numpy_ms": numpy_ms, "runtime_ms": runtime_ms, "asma_edge_ms": asma_edge_ms},
+        "load_ms": load_ms,
+        "first_call_ms": first * 1e3,
+        "memory": memory,
+    }
+    print(json.dumps(values))
+
+
+def _status(name: str) -> float:
+    """A figure of /proc/self/status, MiB."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(name + ":"))
+
+
+if __name__ == "__main__":
+    main()

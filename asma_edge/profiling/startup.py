@@ -1,0 +1,65 @@
+"""Imports, load, first call and memory, measured in a process that does nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import asma_edge
+from asma_edge.errors import AsmaError
+from asma_edge.profiling import schema
+
+_PROGRAM = Path(__file__).with_name("fresh.py")
+_PACKAGES = Path(asma_edge.__file__).parents[1]
+_TIMEOUT = 600.0  # seconds
+
+
+class Startup(NamedTuple):
+    """Milliseconds and MiB of a fresh process, as in `schema.Run`."""
+
+    python_ms: float
+    imports: schema.Imports
+    load_ms: float
+    first_call_ms: float
+    memory: schema.Memory
+
+
+def measure_startup(path: Path, threads: int, updates: int) -> Startup:
+    """Start Python anew, import, load the bundle, and recognise ``updates`` poses of its golden motion.
+
+    Raises:
+        AsmaError: the process cannot be started or fails.
+    """
+    # -P: the program's own folder is not where its imports come from.
+    command = [sys.executable, "-P", str(_PROGRAM), str(_PACKAGES), str(path), str(threads), str(updates)]
+    began = perf_counter()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _failed(str(error)) from error
+    try:
+        values = json.loads(done.stdout)
+        # perf_counter is the system's monotonic clock, the same in both processes.
+        return Startup(
+            (values["started"] - began) * 1e3,
+            values["imports"],
+            values["load_ms"],
+            values["first_call_ms"],
+            values["memory"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        lines = done.stderr.strip().splitlines()
+        raise _failed(lines[-1] if lines else f"exit code {done.returncode}") from error
+
+
+def _failed(reason: str) -> AsmaError:
+    return AsmaError(
+        "cannot measure the start in a fresh process",
+        expected=f"'{sys.executable}' to load the bundle and recognise poses",
+        got=reason,
+        hint="check that asma-edge is installed for this Python, and that there is memory left",
+    )
