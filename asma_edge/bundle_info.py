@@ -12,7 +12,8 @@ from asma_edge.errors import AsmaError, BundleError
 from asma_edge.preprocess import STREAMS, PreprocessSpec
 from asma_edge.skeleton import Layout
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: decisions without per-class thresholds, preprocessing version 1
+NEEDS = "0.2.0"  # the first asma-edge that reads this format; a bundle says so to older ones
 MAX_LABELS = 10_000
 MAX_WINDOW = 10_000
 MAX_FPS = 1000.0

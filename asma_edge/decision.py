@@ -115,6 +115,11 @@ class Decider:
         self._candidate: int | None = None
         self._candidate_since = 0.0
 
+    @property
+    def current(self) -> Decision:
+        """The action in progress, without an event."""
+        return Decision(self._action, self._since)
+
     def update(self, scores: FloatArray, time: float) -> Decision:
         """Take the scores (K,) of a frame at ``time`` seconds, later than the one before."""
         smoothed = self._smooth(scores, time)

@@ -33,7 +33,7 @@ VERSION = 1
 
 _MEMORY_FRAMES = 150  # running means become exponential after this many frames, so a stream forgets
 _MIN_TORSO = 1e-3
-_MAX_COORDINATE = 1e6
+MAX_COORDINATE = 1e6  # metres or pixels
 _MAX_TORSOS = 10.0
 
 
@@ -90,10 +90,10 @@ def check_coordinates(poses: FloatArray) -> None:
     Raises:
         PoseError: a number is infinite or beyond 1e6.
     """
-    if np.isinf(poses).any() or (np.abs(poses) > _MAX_COORDINATE).any():
+    if np.isinf(poses).any() or (np.abs(poses) > MAX_COORDINATE).any():
         raise PoseError(
             "a pose has absurd coordinates",
-            expected=f"metres or pixels within ±{_MAX_COORDINATE:.0e}, NaN for missing joints",
+            expected=f"metres or pixels within ±{MAX_COORDINATE:.0e}, NaN for missing joints",
             got=f"largest magnitude {np.nanmax(np.abs(poses))}",
             hint="check the units and that missing joints are NaN, not infinity",
         )

@@ -69,8 +69,8 @@ class People:
             timestamp: later than the one before.
 
         Returns:
-            (person's number, result) for each person with a new result; for a person who is forgotten in the middle
-            of an action, its end (event "end").
+            (person's number, result) for each person who is seen; for a person who is forgotten in the middle of an
+            action, its end (event "end").
 
         Raises:
             PoseError: a pose has the wrong shape or absurd coordinates; nothing has changed then.
@@ -83,8 +83,8 @@ class People:
                 got=f"{timestamp:g}",
                 hint="give all people of a frame in one call, with the frame's capture time",
             )
-        checked = [self._poses.read(pose) for pose in poses]
-        seen = [(pose, given) for pose, given in zip(checked, poses, strict=True) if self._poses.seen(pose)]
+        checked = [(self._poses.read_frame(pose), pose) for pose in poses]
+        seen = [(pose, given) for pose, given in checked if pose is not None]
         self._time = timestamp
         results = self._forget(timestamp)
         places = [place(pose) for pose, _ in seen]
@@ -93,9 +93,7 @@ class People:
         for (_, given), where, owner in zip(seen, places, found, strict=True):
             person = self._enter(where, timestamp) if owner is None else known[owner]
             person.place, person.seen = where, timestamp
-            result = person.stream.update(given, timestamp)
-            if result is not None:
-                results.append((person.number, result))
+            results.append((person.number, person.stream.update(given, timestamp)))
         return results
 
     def finish(self) -> list[tuple[int, Result]]:

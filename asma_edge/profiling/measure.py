@@ -25,7 +25,7 @@ from asma_edge.profiling.sensors import Sensors
 from asma_edge.profiling.stages import Sample, StageTimer, spread, stage_spreads
 from asma_edge.profiling.startup import measure_startup
 from asma_edge.profiling.sustained import Progress, sustain
-from asma_edge.recognizer import Recognizer
+from asma_edge.recognizer import MAX_GAP, Recognizer
 from asma_edge.runtime import MAX_THREADS
 
 _BLOCK = 10  # updates of a bundle before the other one takes its turn
@@ -110,13 +110,20 @@ def compare(
 
 
 class Driver:
-    """Feeds golden poses, one a step: to a stream, or as whole clips to a model that cannot stream."""
+    """Feeds golden poses, one a step: to a stream, or as whole clips to a model that cannot stream.
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    Args:
+        recognizer: is watched from now on.
+        slowest: rate of the slowest camera to come.
+    """
+
+    def __init__(self, recognizer: Recognizer, slowest: float) -> None:
         poses = recognizer.bundle.golden["poses"][0]
         self._poses = np.concatenate([poses, poses[-2:0:-1]])  # to and fro, so that it repeats without a jump
         self._recognizer, self._timer = recognizer, StageTimer(recognizer)
-        self._stream = None if recognizer.info.sampling == "clip" else recognizer.stream()
+        # The slowest camera's frames are further apart than what is a pause by default.
+        gap = min(max(MAX_GAP, 2 / slowest), 60.0)
+        self._stream = None if recognizer.info.sampling == "clip" else recognizer.stream(max_gap=gap)
         self._count, self._t = 0, 0.0
 
     def sample(self, rate: float) -> Sample:
@@ -150,7 +157,7 @@ def _measure(
     ratios = []
     for threads in settings.threads:
         recognizers = [Recognizer(bundle, num_threads=threads) for bundle in bundles]
-        drivers = [Driver(recognizer) for recognizer in recognizers]
+        drivers = [Driver(each, min(each.info.fps, settings.fps or each.info.fps)) for each in recognizers]
         tell(f"{threads} thread(s): latency")
         rounds = _in_turns(drivers, [bundle.info.fps for bundle in bundles], settings.updates)
         for place, recognizer in enumerate(recognizers):
@@ -202,6 +209,7 @@ def _run(
         imports=start.imports,
         load_ms=start.load_ms,
         first_call_ms=start.first_call_ms,
+        warm_up_ms=start.warm_up_ms,
         rss_mib=start.memory["running_mib"],
         peak_rss_mib=start.memory["peak_mib"],
         memory=start.memory,
@@ -271,4 +279,5 @@ def _describe(bundle: Bundle, date: str, machine: Machine, versions: Versions, r
         machine=machine,
         versions=versions,
         runs=runs,
+        pipeline=None,
     )

@@ -91,7 +91,8 @@ class Run(TypedDict):
     """One bundle with one number of threads.
 
     Load, first call and memory are those of a fresh process that does nothing else: ``load_ms`` without the imports,
-    which ``imports`` has; ``python_ms`` from the start of the process to its first line. ``invoke_ms`` is the
+    which ``imports`` has; ``python_ms`` from the start of the process to its first line; ``warm_up_ms`` the first pose
+    of a person, for whom a whole window is computed (None for a model that cannot stream). ``invoke_ms`` is the
     interpreter's invoke and nothing else, ``tensors_ms`` copying to and from it; ``preprocess_ms`` all before,
     ``decide_ms`` all after (fusion, decision, result).
     """
@@ -102,6 +103,7 @@ class Run(TypedDict):
     imports: Imports
     load_ms: float
     first_call_ms: float
+    warm_up_ms: float | None
     rss_mib: float
     peak_rss_mib: float
     memory: Memory
@@ -117,8 +119,26 @@ class Run(TypedDict):
     flat_out: Sustained | None
 
 
+class Pipeline(TypedDict):
+    """Pictures to results: the next picture, its poses, their actions, and all of it, without the first frame.
+
+    Both networks run in the profiler's process, whose memory is given.
+    """
+
+    layout: str
+    frames: int
+    frames_per_second: float
+    people_per_frame: float
+    first_frame_ms: float
+    source_ms: Spread
+    pose_ms: Spread
+    action_ms: Spread
+    frame_ms: Spread
+    rss_mib: float
+
+
 class Profile(TypedDict):
-    """A bundle on a machine."""
+    """A bundle on a machine; ``pipeline`` where pictures were given."""
 
     format: int
     date: str
@@ -136,6 +156,7 @@ class Profile(TypedDict):
     machine: Machine
     versions: Versions
     runs: list[Run]
+    pipeline: Pipeline | None
 
 
 class Ratio(TypedDict):

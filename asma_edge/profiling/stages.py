@@ -1,7 +1,7 @@
 """One update taken apart, without a hook in the path that every user runs.
 
-The timer replaces two methods of the graph object that a recogniser uses: `Graph.run` (tensors in, invoke, tensors out)
-and `Graph.invoke` (the interpreter's invoke and nothing else). Other recognisers stay as they are.
+The timer wraps two things of the one graph object that a recogniser uses: `Graph.invoke`, the interpreter's work and
+nothing else, and `Graph.lock`, which a model holds from the first tensor written to the last one read.
 """
 
 from __future__ import annotations
@@ -31,12 +31,18 @@ class Sample(NamedTuple):
 
 
 class StageTimer:
-    """Watches the graph of a recogniser that is used by one thread, the profiler's own."""
+    """Watches the graph of a recogniser that one thread uses, the profiler's own."""
+
+    _first: float
+    _last: float
+    _inside: float
+    _calls: int
 
     def __init__(self, recognizer: Recognizer) -> None:
         graph = recognizer.runtime._graph("stream" if recognizer.info.mode == "stream" else "clip")
-        self._wrap(graph, "run", self._run)
-        self._wrap(graph, "invoke", self._invoke)
+        self._lock, self._original = graph.lock, graph.invoke
+        # On this object alone: the graphs of other recognisers stay as they are.
+        vars(graph).update(lock=self, invoke=self._invoke)
         self._forget()
 
     def time(self, update: Callable[[], object]) -> Sample:
@@ -49,32 +55,31 @@ class StageTimer:
             update=(ended - started) * 1e3,
             preprocess=(self._first - started) * 1e3,
             tensors=(self._last - self._first - self._inside) * 1e3,
-            invoke=self._inside * 1e3,
+            invoke=self._inside * 1e3 if self._calls else math.nan,
             decide=(ended - self._last) * 1e3,
         )
 
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._entered, self._before = perf_counter(), self._calls
+
+    def __exit__(self, *_: object) -> None:
+        if self._calls > self._before:  # the lock is also held to forget a state, which is no call of the network
+            self._last = perf_counter()
+            if not self._before:
+                self._first = self._entered
+        self._lock.release()
+
     def _forget(self) -> None:
         self._first = self._last = math.nan
-        self._inside = math.nan
+        self._inside = 0.0
+        self._calls = 0
 
-    def _run(self, started: float, ended: float) -> None:
-        if math.isnan(self._first):
-            self._first = started
-        self._last = ended
-
-    def _invoke(self, started: float, ended: float) -> None:
-        self._inside = ended - started + (0.0 if math.isnan(self._inside) else self._inside)
-
-    def _wrap(self, owner: object, name: str, note: Callable[[float, float], None]) -> None:
-        original = getattr(owner, name)
-
-        def timed(*arguments: Any) -> Any:
-            started = perf_counter()
-            result = original(*arguments)
-            note(started, perf_counter())
-            return result
-
-        setattr(owner, name, timed)
+    def _invoke(self) -> None:
+        started = perf_counter()
+        self._original()
+        self._inside += perf_counter() - started
+        self._calls += 1
 
 
 def spread(values: Sequence[float] | FloatRows) -> Spread:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asma_edge.hardware import MIB
-from asma_edge.profiling.schema import Comparison, Profile, Run, Spread, Sustained
+from asma_edge.profiling.schema import Comparison, Pipeline, Profile, Run, Spread, Sustained
 
 WIDTH = 100
 _MARGIN = 13
@@ -27,6 +27,8 @@ def profile_table(profile: Profile) -> str:
         lines += ["", *_run(run)]
     if len(profile["runs"]) > 1:
         lines += ["", *_sweep(profile["runs"])]
+    if profile["pipeline"]:
+        lines += ["", *_pipeline(profile["pipeline"])]
     lines += ["", "p90 of update is what MLPerf's SingleStream scenario reports as latency."]
     return "\n".join(lines)
 
@@ -92,14 +94,16 @@ def _run(run: Run) -> Iterator[str]:
         "start",
         f"Python {run['python_ms']:.0f} ms, imports {total:.0f} (NumPy {imports['numpy_ms']:.0f}, {run['runtime']} "
         f"{imports['runtime_ms']:.0f}, asma-edge {imports['asma_edge_ms']:.0f}), load {run['load_ms']:.1f}, "
-        f"first call {run['first_call_ms']:.2f}",
+        f"first call {run['first_call_ms']:.2f}"
+        + ("" if run["warm_up_ms"] is None else f", a new person's first pose {run['warm_up_ms']:.2f}"),
     )
     memory = run["memory"]
     yield from _entry(
         "memory",
         f"peak {run['peak_rss_mib']:.1f} MiB; after Python {memory['python_mib']:.1f}, "
-        f"NumPy {memory['numpy_mib']:.1f}, {run['runtime']} {memory['runtime_mib']:.1f}, asma-edge {memory['asma_edge_mib']:.1f}, "
-        f"load {memory['loaded_mib']:.1f}, running {memory['running_mib']:.1f}",
+        f"NumPy {memory['numpy_mib']:.1f}, {run['runtime']} {memory['runtime_mib']:.1f}, "
+        f"asma-edge {memory['asma_edge_mib']:.1f}, load {memory['loaded_mib']:.1f}, "
+        f"running {memory['running_mib']:.1f}",
     )
     for name, sustained in (("paced", paced), ("flat out", run["flat_out"])):
         if sustained:
@@ -132,6 +136,23 @@ def _sweep(runs: Sequence[Run]) -> Iterator[str]:
         yield f"{run['threads']:<{_MARGIN}}{figures}{run['peak_rss_mib']:10.1f}"
 
 
+def _pipeline(pipeline: Pipeline) -> Iterator[str]:
+    yield _head("camera, ms", _PERCENTILES)
+    for name, values in (
+        ("source", pipeline["source_ms"]),
+        ("pose", pipeline["pose_ms"]),
+        ("action", pipeline["action_ms"]),
+        ("whole frame", pipeline["frame_ms"]),
+    ):
+        yield f"{name:{_MARGIN}}" + "".join(f"{value:10.3f}" for value in _values(values))
+    yield from _entry(
+        "camera",
+        f"{pipeline['frames_per_second']:.1f} frames a second with pose estimation ({pipeline['frames']} frames, "
+        f"{pipeline['people_per_frame']:.2f} people each), first frame {pipeline['first_frame_ms']:.1f} ms, "
+        f"memory of the process {pipeline['rss_mib']:.1f} MiB",
+    )
+
+
 def _pairs(one: Run, two: Run, ratios: Mapping[str, Any]) -> Iterator[tuple[str, float | None, float | None, int, str]]:
     """(name, first, second, decimals, ratio as text) of each line."""
     for name, key in (*STAGES.items(), ("whole update", "update_ms")):
@@ -142,6 +163,7 @@ def _pairs(one: Run, two: Run, ratios: Mapping[str, Any]) -> Iterator[tuple[str,
     yield "updates a second", one["frames_per_second"], two["frames_per_second"], 0, ""
     yield "load, ms", one["load_ms"], two["load_ms"], 1, ""
     yield "first call, ms", one["first_call_ms"], two["first_call_ms"], 2, ""
+    yield "new person, ms", one["warm_up_ms"], two["warm_up_ms"], 2, ""
     yield "peak memory, MiB", one["peak_rss_mib"], two["peak_rss_mib"], 1, ""
     paced = one["sustained"], two["sustained"]
     if paced[0] and paced[1]:
