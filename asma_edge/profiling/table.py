@@ -24,7 +24,7 @@ def profile_table(profile: Profile) -> str:
     """One bundle."""
     lines = [*_bundle(profile), *_machine(profile)]
     for run in profile["runs"]:
-        lines += ["", *_run(run)]
+        lines += ["", *_run(run, _unit(profile))]
     if len(profile["runs"]) > 1:
         lines += ["", *_sweep(profile["runs"])]
     if profile["pipeline"]:
@@ -74,7 +74,12 @@ def _machine(profile: Profile) -> Iterator[str]:
     yield from _entry("measured", profile["date"])
 
 
-def _run(run: Run) -> Iterator[str]:
+def _unit(profile: Profile) -> str:
+    """What an update takes: a model with sampling ``clip`` sees a whole action each time."""
+    return "clips" if profile["sampling"] == "clip" else "frames"
+
+
+def _run(run: Run, unit: str) -> Iterator[str]:
     yield _head(_threads(run["threads"]) + ", ms", _PERCENTILES)
     spreads: list[tuple[str, Spread | None]] = [(name, _spread(run, key)) for name, key in STAGES.items()]
     spreads.append(("whole update", run["update_ms"]))
@@ -83,8 +88,8 @@ def _run(run: Run) -> Iterator[str]:
         spreads.append(("result age", paced["result_age_ms"]))
     for name, values in spreads:
         if values:
-            yield f"{name:{_MARGIN}}" + "".join(f"{value:10.3f}" for value in _values(values))
-    speed = f"{run['frames_per_second']:,.0f} updates a second, one after the other ({run['updates']} measured)"
+            yield f"{name:{_MARGIN}}" + "".join(f"{value:11.3f}" for value in _values(values))
+    speed = f"{run['frames_per_second']:,.0f} {unit} per second, one after the other ({run['updates']} measured)"
     if run["update_per_invoke"]:
         speed += f"; an update takes {run['update_per_invoke']:.2f} times its invoke"
     yield from _entry("speed", speed)
@@ -107,15 +112,15 @@ def _run(run: Run) -> Iterator[str]:
     )
     for name, sustained in (("paced", paced), ("flat out", run["flat_out"])):
         if sustained:
-            yield from _entry(name, _sustained(sustained))
+            yield from _entry(name, _sustained(sustained, unit))
 
 
-def _sustained(run: Sustained) -> str:
+def _sustained(run: Sustained, unit: str) -> str:
     words = [f"{run['seconds']:.0f} s"]
     if run["fps"] is None:
-        words[0] += f", {run['frames_per_second']:,.0f} updates a second"
+        words[0] += f", {run['frames_per_second']:,.0f} {unit} per second"
     else:
-        words[0] += f" at {run['fps']:g} fps, {run['late_frames']} of {run['frames']} frames late"
+        words[0] += f" at {run['fps']:g} fps, {run['late_frames']} of {run['frames']} {unit} late"
     words.append(f"CPU {run['cpu_percent']:.1f} % of a core")
     words.append(f"memory {run['rss_growth_mib']:+.2f} MiB")
     if run["temperature_c"] is not None:
@@ -130,10 +135,10 @@ def _sustained(run: Sustained) -> str:
 
 
 def _sweep(runs: Sequence[Run]) -> Iterator[str]:
-    yield _head("threads", ("p50 ms", "p90 ms", "a second", "peak MiB"))
+    yield _head("threads", ("p50 ms", "p90 ms", "per second", "peak MiB"))
     for run in runs:
-        figures = f"{run['update_ms']['p50']:10.3f}{run['update_ms']['p90']:10.3f}{run['frames_per_second']:10,.0f}"
-        yield f"{run['threads']:<{_MARGIN}}{figures}{run['peak_rss_mib']:10.1f}"
+        figures = f"{run['update_ms']['p50']:11.3f}{run['update_ms']['p90']:11.3f}{run['frames_per_second']:11,.0f}"
+        yield f"{run['threads']:<{_MARGIN}}{figures}{run['peak_rss_mib']:11.1f}"
 
 
 def _pipeline(pipeline: Pipeline) -> Iterator[str]:
@@ -144,10 +149,10 @@ def _pipeline(pipeline: Pipeline) -> Iterator[str]:
         ("action", pipeline["action_ms"]),
         ("whole frame", pipeline["frame_ms"]),
     ):
-        yield f"{name:{_MARGIN}}" + "".join(f"{value:10.3f}" for value in _values(values))
+        yield f"{name:{_MARGIN}}" + "".join(f"{value:11.3f}" for value in _values(values))
     yield from _entry(
         "camera",
-        f"{pipeline['frames_per_second']:.1f} frames a second with pose estimation ({pipeline['frames']} frames, "
+        f"{pipeline['frames_per_second']:.1f} frames per second with pose estimation ({pipeline['frames']} frames, "
         f"{pipeline['people_per_frame']:.2f} people each), first frame {pipeline['first_frame_ms']:.1f} ms, "
         f"memory of the process {pipeline['rss_mib']:.1f} MiB",
     )
@@ -160,7 +165,7 @@ def _pairs(one: Run, two: Run, ratios: Mapping[str, Any]) -> Iterator[tuple[str,
         ratio = ratios.get(key.removesuffix("_ms"))
         text = f"{ratio['p50']:15.2f} ({ratio['p25']:.2f} to {ratio['p75']:.2f})" if ratio else ""
         yield f"{name}, ms", a, b, 3, text
-    yield "updates a second", one["frames_per_second"], two["frames_per_second"], 0, ""
+    yield "updates per second", one["frames_per_second"], two["frames_per_second"], 0, ""
     yield "load, ms", one["load_ms"], two["load_ms"], 1, ""
     yield "first call, ms", one["first_call_ms"], two["first_call_ms"], 2, ""
     yield "new person, ms", one["warm_up_ms"], two["warm_up_ms"], 2, ""
@@ -188,7 +193,7 @@ def _threads(count: int) -> str:
 
 
 def _head(name: str, columns: Sequence[str]) -> str:
-    return f"{name:{_MARGIN}}" + "".join(f"{column:>10}" for column in columns)
+    return f"{name:{_MARGIN}}" + "".join(f"{column:>11}" for column in columns)
 
 
 def _entry(name: str, text: str) -> list[str]:
