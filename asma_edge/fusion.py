@@ -5,9 +5,11 @@ NumPy, on the host, so that the file holds plain networks.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
 
@@ -22,11 +24,18 @@ def fuse(logits: FloatArray, fusion: Sequence[float], temperature: float = 1.0) 
         fusion: S weights that sum to 1, so that the scores do too.
         temperature: above 0; more than 1 makes the scores less sure.
     """
-    scaled = logits.astype(np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    scores = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    weights = np.asarray(fusion, dtype=np.float64)[:, None]
-    return np.asarray((scores * weights).sum(axis=-2), dtype=np.float32)
+    scaled = np.divide(logits, temperature, dtype=np.float64)
+    scaled -= np.maximum.reduce(scaled, axis=-1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    # One product scales each stream's softmax to its weight and adds the streams up.
+    weights = _weights(tuple(fusion)) / np.add.reduce(scaled, axis=-1)
+    scores: FloatArray = np.matmul(weights[..., None, :], scaled)[..., 0, :].astype(np.float32)
+    return scores
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(fusion: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    return np.asarray(fusion, dtype=np.float64)
 
 
 def pool_windows(scores: FloatArray) -> FloatArray:

@@ -48,11 +48,12 @@ class StreamScorer:
         self._previous = frames[-1]
         logits = []
         for index in range(len(frames)):
-            latest = self._model.step({stream: values[index] for stream, values in inputs.items()})
-            self._seen = min(self._seen + 1, info.window)
-            if self._seen == info.window:
-                logits.append(latest)
-        return fuse(np.stack(logits), info.fusion, info.temperature) if logits else no_scores(info)
+            logits.append(self._model.step({stream: values[index] for stream, values in inputs.items()}))
+        full = min(self._seen + len(frames) - info.window + 1, len(frames))
+        self._seen = min(self._seen + len(frames), info.window)
+        if full <= 0:
+            return no_scores(info)
+        return fuse(np.array(logits[-full:]), info.fusion, info.temperature)
 
 
 class ClipScorer:
