@@ -39,7 +39,7 @@ class StageTimer:
     _calls: int
 
     def __init__(self, recognizer: Recognizer) -> None:
-        graph = recognizer.runtime._graph("stream" if recognizer.info.mode == "stream" else "clip")
+        graph = recognizer.runtime.graph("stream" if recognizer.info.mode == "stream" else "clip")
         self._lock, self._original = graph.lock, graph.invoke
         # On this object alone: the graphs of other recognisers stay as they are.
         vars(graph).update(lock=self, invoke=self._invoke)

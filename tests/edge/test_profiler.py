@@ -243,7 +243,7 @@ def test_watching_changes_no_result_and_no_other_recogniser(make_bundle: Callabl
     timer = StageTimer(watched)
     clip = watched.bundle.golden["poses"][0]
     timer.time(lambda: np.testing.assert_array_equal(watched.predict(clip).scores, other.predict(clip).scores))
-    assert "invoke" not in vars(other.runtime._graph("stream"))
+    assert "invoke" not in vars(other.runtime.graph("stream"))
 
 
 def test_a_sustained_run_records_what_the_sensors_show() -> None:
