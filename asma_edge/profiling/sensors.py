@@ -27,17 +27,17 @@ class Throttling(TypedDict):
 
 
 class Reading(NamedTuple):
-    """Degrees Celsius, MHz (of the fastest core), and the firmware's bits; None: the machine does not say."""
+    """Degrees Celsius, MHz, and the firmware's bits; None: the machine does not say."""
 
     temperature_c: float | None
     clock_mhz: float | None
     throttled: int | None
 
 
-def ask_firmware() -> str | None:
-    """The answer of `vcgencmd get_throttled`, such as "throttled=0x0"; None on a machine without it."""
+def ask_firmware(question: str) -> str | None:
+    """The answer of a Raspberry Pi's `vcgencmd`, such as "throttled=0x0"; None on a machine without it."""
     try:
-        answer = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, timeout=5, check=True)
+        answer = subprocess.run(["vcgencmd", *question.split()], capture_output=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.decode(errors="replace")
@@ -46,43 +46,56 @@ def ask_firmware() -> str | None:
 class Sensors:
     """Finds the machine's sensors once, then reads them.
 
+    A Raspberry Pi's kernel gives the clock that it asked for, which the firmware may have lowered: the firmware's own
+    answer counts, where there is one; else the kernel's, of its fastest core.
+
     Args:
         root: of the file system.
-        firmware: gives the text of `vcgencmd get_throttled`; not asked again after it had no usable answer.
+        firmware: answers the questions of `vcgencmd`; not asked again what it had no usable answer to.
     """
 
-    def __init__(self, root: Path = ROOT, firmware: Callable[[], str | None] = ask_firmware) -> None:
+    def __init__(self, root: Path = ROOT, firmware: Callable[[str], str | None] = ask_firmware) -> None:
         self._thermometer = _thermometer(root)
         self._clocks = sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*/scaling_cur_freq"))
-        self._firmware: Callable[[], str | None] | None = firmware
+        self._firmware = firmware
+        self._unanswered: set[str] = set()
 
     def read(self) -> Reading:
         """What they show now."""
         temperature = None if self._thermometer is None else read_number(self._thermometer)
         celsius = None if temperature is None else temperature / 1000
-        clocks = [number / 1000 for path in self._clocks if (number := read_number(path)) is not None]
-        clock = max(clocks, default=0.0)
+        hertz = self._ask("measure_clock arm", parse_clock)
+        kernel = (number for path in self._clocks if (number := read_number(path)) is not None)
+        clock = max(kernel, default=0.0) / 1e3 if hertz is None else hertz / 1e6
         return Reading(
             celsius if celsius is not None and _COLDEST < celsius < _HOTTEST else None,
             clock if 0 < clock < _FASTEST else None,
-            self._bits(),
+            self._ask("get_throttled", parse_throttled),
         )
 
-    def _bits(self) -> int | None:
-        bits = parse_throttled(self._firmware() if self._firmware else None)
-        if bits is None:
-            self._firmware = None
-        return bits
+    def _ask(self, question: str, parse: Callable[[str], int | None]) -> int | None:
+        if question in self._unanswered:
+            return None
+        number = parse(self._firmware(question) or "")
+        if number is None:
+            self._unanswered.add(question)
+        return number
 
 
-def parse_throttled(answer: str | None) -> int | None:
+def parse_throttled(answer: str) -> int | None:
     """The bits of an answer "throttled=0x50005"."""
-    name, _, value = (answer or "").strip().partition("=")
+    name, _, value = answer.strip().partition("=")
     try:
         bits = int(value, 16)
     except ValueError:
         return None
     return bits if name == "throttled" and 0 <= bits < 1 << 32 else None
+
+
+def parse_clock(answer: str) -> int | None:
+    """The hertz of an answer "frequency(48)=1500345728"."""
+    name, _, value = answer.strip().partition("=")
+    return int(value) if name.startswith("frequency(") and value.isdecimal() and len(value) < 12 else None
 
 
 def decode_throttled(bits: int | None) -> Throttling | None:

@@ -55,7 +55,8 @@ def _start(path: Path, threads: int, updates: int) -> Startup:
         # perf_counter is the system's monotonic clock, the same in both processes.
         return Startup(python_ms=(values.pop("started") - began) * 1e3, **values)
     except (ValueError, KeyError, TypeError) as error:
-        lines = done.stderr.strip().splitlines()
+        # The error itself; what a typed one adds is indented.
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(" ")]
         raise _failed(lines[-1] if lines else f"exit code {done.returncode}") from error
 
 
