@@ -66,7 +66,8 @@ def card(measured: Profile) -> Iterator[tuple[str, str]]:
         )
         yield "", f"CPU {sustained['cpu_percent']:.1f} % of one core"
     memory = run["memory"]
-    yield "memory", f"{memory['peak_mib']:.1f} MiB at most; Python and NumPy alone are {memory['numpy_mib']:.1f}"
+    if memory["peak_mib"] and memory["numpy_mib"]:
+        yield "memory", f"{memory['peak_mib']:.1f} MiB at most; Python and NumPy alone are {memory['numpy_mib']:.1f}"
     yield "start", f"load {run['load_ms']:.0f} ms after imports of {sum(run['imports'].values()):.0f}"
     if sustained and sustained["temperature_c"] is not None:
         yield "heat", f"{sustained['temperature_c']:.1f} °C at most"

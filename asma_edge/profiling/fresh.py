@@ -67,10 +67,13 @@ def main() -> None:
     print(json.dumps(values))
 
 
-def _status(name: str) -> float:
-    """A figure of /proc/self/status, MiB."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(name + ":"))
+def _status(name: str) -> float | None:
+    """A figure of /proc/self/status, MiB; None where the system does not give it."""
+    try:
+        with open("/proc/self/status") as file:
+            return next((int(line.split()[1]) / 1024 for line in file if line.startswith(name + ":")), None)
+    except OSError:
+        return None
 
 
 if __name__ == "__main__":

@@ -266,6 +266,7 @@ def _describe(bundle: Bundle, date: str, machine: Machine, versions: Versions, r
         format=FORMAT,
         date=date,
         bundle=info.name,
+        file=bundle.path.name,
         file_bytes=bundle.size,
         model_bytes=len(bundle.model),
         mode=info.mode,

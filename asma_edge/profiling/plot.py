@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from asma_edge.profiling.schema import Comparison, Profile, Run, Spread, Sustained
-from asma_edge.profiling.table import STAGES
+from asma_edge.profiling.table import STAGES, printable
 
 _WIDTH, _LEFT, _RIGHT = 760, 190, 70  # pixels; names stand left of the drawing, values right of it
 _BAR, _PANEL, _GAP = 24, 110, 30
@@ -122,4 +122,4 @@ def _panel(heading: str, least: float, lines: Sequence[tuple[str, Points]], y: i
 
 def _text(x: float, y: float, text: str, kind: str = "", *, end: bool = False) -> str:
     anchor = ' text-anchor="end"' if end else ""
-    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}"{anchor}>{escape(text)}</text>'
+    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}"{anchor}>{escape(printable(text))}</text>'

@@ -42,13 +42,13 @@ class Imports(TypedDict):
 class Memory(TypedDict):
     """Resident memory of a fresh process after each step, and its peak; each contains those before it."""
 
-    python_mib: float
-    numpy_mib: float
-    runtime_mib: float
-    asma_edge_mib: float
-    loaded_mib: float
-    running_mib: float
-    peak_mib: float
+    python_mib: float | None
+    numpy_mib: float | None
+    runtime_mib: float | None
+    asma_edge_mib: float | None
+    loaded_mib: float | None
+    running_mib: float | None
+    peak_mib: float | None
 
 
 class Series(TypedDict):
@@ -104,8 +104,8 @@ class Run(TypedDict):
     load_ms: float
     first_call_ms: float
     warm_up_ms: float | None
-    rss_mib: float
-    peak_rss_mib: float
+    rss_mib: float | None
+    peak_rss_mib: float | None
     memory: Memory
     updates: int
     frames_per_second: float
@@ -143,6 +143,7 @@ class Profile(TypedDict):
     format: int
     date: str
     bundle: str
+    file: str
     file_bytes: int
     model_bytes: int
     mode: str

@@ -45,11 +45,16 @@ def comparison_table(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey and XML cannot hold: a bundle's name may be any text."""
+    return "".join(character for character in text if character.isprintable())
+
+
 def _bundle(profile: Profile, head: str = "bundle") -> Iterator[str]:
     kind = f"{profile['precision']} {profile['mode']} of {', '.join(profile['streams'])}"
     window = f"{profile['window']} frames at {profile['fps']:g} fps"
     size = f"{profile['file_bytes'] / MIB:.2f} MiB, {profile['parameters']:,} parameters"
-    yield from _entry(head, f"{profile['bundle']}: {kind}; {window}; {size}")
+    yield from _entry(head, f"{profile['bundle']} ({profile['file']}): {kind}; {window}; {size}")
 
 
 def _machine(profile: Profile) -> Iterator[str]:
@@ -103,13 +108,17 @@ def _run(run: Run, unit: str) -> Iterator[str]:
         + ("" if run["warm_up_ms"] is None else f", a new person's first pose {run['warm_up_ms']:.2f}"),
     )
     memory = run["memory"]
-    yield from _entry(
-        "memory",
-        f"peak {run['peak_rss_mib']:.1f} MiB; after Python {memory['python_mib']:.1f}, "
-        f"NumPy {memory['numpy_mib']:.1f}, {run['runtime']} {memory['runtime_mib']:.1f}, "
-        f"asma-edge {memory['asma_edge_mib']:.1f}, load {memory['loaded_mib']:.1f}, "
-        f"running {memory['running_mib']:.1f}",
-    )
+    steps = {
+        "Python": memory["python_mib"],
+        "NumPy": memory["numpy_mib"],
+        run["runtime"]: memory["runtime_mib"],
+        "asma-edge": memory["asma_edge_mib"],
+        "load": memory["loaded_mib"],
+        "running": memory["running_mib"],
+    }
+    known = [f"{name} {value:.1f}" for name, value in steps.items() if value is not None]
+    if run["peak_rss_mib"] is not None and known:
+        yield from _entry("memory", f"peak {run['peak_rss_mib']:.1f} MiB; after {', '.join(known)}")
     for name, sustained in (("paced", paced), ("flat out", run["flat_out"])):
         if sustained:
             yield from _entry(name, _sustained(sustained, unit))
@@ -138,7 +147,7 @@ def _sweep(runs: Sequence[Run]) -> Iterator[str]:
     yield _head("threads", ("p50 ms", "p90 ms", "per second", "peak MiB"))
     for run in runs:
         figures = f"{run['update_ms']['p50']:11.3f}{run['update_ms']['p90']:11.3f}{run['frames_per_second']:11,.0f}"
-        yield f"{run['threads']:<{_MARGIN}}{figures}{run['peak_rss_mib']:11.1f}"
+        yield f"{run['threads']:<{_MARGIN}}{figures}{_number(run['peak_rss_mib'], 1):>11}"
 
 
 def _pipeline(pipeline: Pipeline) -> Iterator[str]:
@@ -198,5 +207,5 @@ def _head(name: str, columns: Sequence[str]) -> str:
 
 def _entry(name: str, text: str) -> list[str]:
     """A name and its text, wrapped beside it."""
-    wrapped = textwrap.wrap(text, WIDTH - _MARGIN, break_on_hyphens=False) or [""]
+    wrapped = textwrap.wrap(printable(text), WIDTH - _MARGIN, break_on_hyphens=False) or [""]
     return [f"{name:{_MARGIN}}{wrapped[0]}", *(" " * _MARGIN + line for line in wrapped[1:])]

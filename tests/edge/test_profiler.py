@@ -295,8 +295,8 @@ def test_the_start_is_measured_in_a_process_of_its_own(make_bundle: Callable[...
     start = measure_startup(make_bundle(), 1, 5)
     for value in (start.python_ms, *start.imports.values(), start.load_ms, start.first_call_ms, start.warm_up_ms):
         assert value > 0  # type: ignore[operator]
-    memory = start.memory
-    steps = [memory["python_mib"], memory["numpy_mib"], memory["runtime_mib"], memory["loaded_mib"], memory["peak_mib"]]
+    names = ("python_mib", "numpy_mib", "runtime_mib", "asma_edge_mib", "loaded_mib", "peak_mib")
+    steps = [start.memory[name] or 0.0 for name in names]
     assert steps == sorted(steps)
     assert 3 < steps[0] < steps[-1] < 200  # and not this process with its torch
 
@@ -354,7 +354,8 @@ def test_a_profile_keeps_its_shape(measured: Profile) -> None:
     assert [run["threads"] for run in measured["runs"]] == [1, 2]
     for run in measured["runs"]:
         assert run["updates"] == 5
-        assert run["peak_rss_mib"] == run["memory"]["peak_mib"] >= run["rss_mib"]
+        assert run["peak_rss_mib"] == run["memory"]["peak_mib"]
+        assert (run["rss_mib"] or 0) > 5
         assert run["update_per_invoke"] is not None
         assert run["update_per_invoke"] > 1
 
@@ -373,6 +374,7 @@ def test_what_was_not_measured_is_neither_in_the_table_nor_in_the_picture(measur
 
 def test_a_throttled_pi_says_so_in_the_table_and_the_picture(measured: Profile) -> None:
     hot: Profile = json.loads(json.dumps(measured))
+    hot["bundle"] = "\x1b[2Jhome\x00<b>"  # nor may a hostile name do anything
     hot["machine"].update(model="Raspberry Pi <5>", cpu="Cortex-A76", governor="ondemand", max_clock_mhz=2400.0)
     sustained = hot["runs"][0]["sustained"]
     assert sustained is not None
@@ -385,6 +387,8 @@ def test_a_throttled_pi_says_so_in_the_table_and_the_picture(measured: Profile) 
     assert max(len(line) for line in text.splitlines()) <= WIDTH
     words = " ".join(text.split())
     assert "Raspberry Pi <5>, Cortex-A76" in words
+    assert "bundle [2Jhome<b> (" in words
+    assert "\x1b" not in text
     assert "at most 85.4 °C, at least 1500 MHz" in words
     assert "limits meanwhile: throttled; since boot: under-voltage, throttled (0x50000)" in words
     picture = profile_plot(hot)
