@@ -32,7 +32,7 @@ from asma_trainer.synthetic_body import (
     interpolate,
     joint_positions,
 )
-from asma_trainer.synthetic_motion import ACTIONS, IDLE, IDLE_SEATED, SEATED, TRAITS, Action, Key
+from asma_trainer.synthetic_motion import ACTIONS, IDLE, IDLE_SEATED, SEATED, TRAITS, Action
 from asma_trainer.synthetic_sensor import CAMERA_YAW, observe
 
 _LAYOUT = get_layout("ntu25")

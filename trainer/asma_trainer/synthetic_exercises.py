@@ -44,7 +44,8 @@ def exercise_session(
     Returns:
         (T, 25, 3) poses, and the timeline: {"start": s, "end": s, "label": name} of each repetition.
     """
-    seconds, keys = [0.0, 1.5], [{}, {}]
+    seconds: list[float] = [0.0, 1.5]
+    keys: list[dict[str, float]] = [{}, {}]
     segments: list[dict[str, float | str]] = []
     for name, top in EXERCISES.items():
         for _ in range(repetitions):
