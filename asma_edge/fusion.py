@@ -5,6 +5,7 @@ NumPy, on the host, so that the file holds plain networks.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,6 +68,7 @@ def fuse(
         temperature: above 0; more than 1 makes the scores less sure.
         familiarity: None: whatever is seen is one of the classes.
     """
+<<<<<<< HEAD
     scaled = logits.astype(np.float64) / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     scores = exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -86,6 +88,20 @@ def energy(logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float6
 
 def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))  # unlike 1 / (1 + exp(-x)), never overflows
+=======
+    scaled = np.divide(logits, temperature, dtype=np.float64)
+    scaled -= np.maximum.reduce(scaled, axis=-1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    # One product scales each stream's softmax to its weight and adds the streams up.
+    weights = _weights(tuple(fusion)) / np.add.reduce(scaled, axis=-1)
+    scores: FloatArray = np.matmul(weights[..., None, :], scaled)[..., 0, :].astype(np.float32)
+    return scores
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(fusion: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    return np.asarray(fusion, dtype=np.float64)
+>>>>>>> main
 
 
 def pool_windows(scores: FloatArray) -> FloatArray:
