@@ -50,6 +50,11 @@ class Familiarity:
                 hint="calibrate the bundle again",
             )
 
+    def probability(self, logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
+        """(...) that any of the classes is seen, from logits (..., S, K)."""
+        x = (energy(logits, fusion) - self.centre) / self.width
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))  # a sigmoid that never overflows
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         return asdict(self)
@@ -68,40 +73,28 @@ def fuse(
         temperature: above 0; more than 1 makes the scores less sure.
         familiarity: None: whatever is seen is one of the classes.
     """
-<<<<<<< HEAD
-    scaled = logits.astype(np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    scores = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    weights = np.asarray(fusion, dtype=np.float64)[:, None]
-    fused = (scores * weights).sum(axis=-2)
-    if familiarity is not None:
-        fused *= _sigmoid((energy(logits, fusion) - familiarity.centre) / familiarity.width)[..., None]
-    return np.asarray(fused, dtype=np.float32)
-
-
-def energy(logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
-    """(...) log sum exp over classes of the weighted mean over streams of logits (..., S, K)."""
-    mean = (logits.astype(np.float64) * np.asarray(fusion, dtype=np.float64)[:, None]).sum(axis=-2)
-    top = mean.max(axis=-1)
-    return np.asarray(top + np.log(np.exp(mean - top[..., None]).sum(axis=-1)))
-
-
-def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))  # unlike 1 / (1 + exp(-x)), never overflows
-=======
     scaled = np.divide(logits, temperature, dtype=np.float64)
     scaled -= np.maximum.reduce(scaled, axis=-1, keepdims=True)
     np.exp(scaled, out=scaled)
     # One product scales each stream's softmax to its weight and adds the streams up.
     weights = _weights(tuple(fusion)) / np.add.reduce(scaled, axis=-1)
-    scores: FloatArray = np.matmul(weights[..., None, :], scaled)[..., 0, :].astype(np.float32)
-    return scores
+    scores = np.matmul(weights[..., None, :], scaled)[..., 0, :]
+    if familiarity is not None:
+        scores *= familiarity.probability(logits, fusion)[..., None]
+    fused: FloatArray = scores.astype(np.float32)
+    return fused
+
+
+def energy(logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
+    """(...) log sum exp over classes of the weighted mean over streams of logits (..., S, K)."""
+    mean = np.matmul(_weights(tuple(fusion)), logits)
+    top = np.maximum.reduce(mean, axis=-1)
+    return np.asarray(top + np.log(np.add.reduce(np.exp(mean - top[..., None]), axis=-1)))
 
 
 @functools.lru_cache(maxsize=64)
 def _weights(fusion: tuple[float, ...]) -> npt.NDArray[np.float64]:
     return np.asarray(fusion, dtype=np.float64)
->>>>>>> main
 
 
 def pool_windows(scores: FloatArray) -> FloatArray:
