@@ -259,8 +259,8 @@ def test_an_absence_is_bridged_or_ends_the_action(
 def test_while_nothing_moves_the_network_is_not_asked_and_an_action_ends(
     make_bundle: MakeBundle, motion: Motion
 ) -> None:
-    gated = DecisionSettings(enter=0.01, leave=0.0, smooth=0.0, hold=0.0, release=0.2, still_after=1.0)
-    never = DecisionSettings(enter=0.01, leave=0.0, smooth=0.0, hold=0.0, release=0.2)
+    gated = DecisionSettings(enter=0.01, leave=0.01, smooth=0.0, hold=0.0, release=0.2, still_after=1.0)
+    never = DecisionSettings(enter=0.01, leave=0.01, smooth=0.0, hold=0.0, release=0.2)
     recognizer = Recognizer.load(make_bundle(), decision=gated)
     clip = motion(recognizer.info.layout, 120, 9)
     moves = np.concatenate([clip[:60], np.repeat(clip[60:61], 90, axis=0), clip[60:]])
