@@ -108,6 +108,7 @@ class RepetitionCounter:
     def begin(self) -> None:
         """A new sequence begins: forget the movement, but not the counts."""
         self._pose: Points | None = None
+        self._peak = 0.0
         self._turn: _Moment | None = None
         self._peaks: deque[float] = deque(maxlen=_REMEMBERED)
         self._completed_at = -math.inf
