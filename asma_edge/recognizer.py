@@ -35,7 +35,9 @@ from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_edge.stream import Stream
 from asma_edge.tracker import MAX_PEOPLE, People
 
-MAX_GAP = 0.5  # seconds that are bridged by default
+MAX_GAP = (
+    1.0  # seconds that are bridged by default: on gestures, interpolating lost less than starting again at any length
+)
 _LONGEST_GAP = 60.0  # seconds: all the frames of a bridged pause are computed
 _SLOWEST = 100  # a clip's rate may be this much below the model's
 

@@ -28,11 +28,12 @@ class Result:
             ``restarted``: this pose begins a new sequence, after a pause or after the clock was set;
             ``nobody``: nobody is seen.
         label: the action in progress, or that just ended (event "end"); while none is in progress, this frame's most
-            likely class if it is not idle and its score reaches the decision's ``enter``; else None: idle or unknown.
+            likely class if it is not idle, not denied and sure enough (see `DecisionSettings`); else None.
         index: class number of ``label``, or of the most likely class where label is None; None without scores and
             without an action.
         score: raw fused score of that class, 0 to 1; 0 without scores.
-        scores: (K,) float32 raw fused scores of this pose, summing to 1; (0,) unless the state is ``ready``.
+        scores: (K,) float32 raw fused scores of this pose, (0,) unless the state is ``ready``. They sum to 1, or where
+            the bundle knows its `Familiarity` to the probability that this is any of its classes.
         t_start: time in seconds at which the action in progress began; None if none is.
         t: time in seconds of this pose; for an "end" after an absence, of the last pose before it.
         event: "start" or "end" on the pose at which an action starts or ends, else None.
@@ -88,7 +89,7 @@ def make_result(
     known = index is not None
     if index is None and len(scores):
         index = int(scores.argmax())
-        known = index != info.idle and bool(scores[index] >= settings.enter)
+        known = index != info.idle and settings.names(info.labels[index], float(scores[index]))
     return Result(
         state=state,
         label=info.labels[index] if known and index is not None else None,

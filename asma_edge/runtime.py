@@ -257,11 +257,11 @@ class Runtime:
 
     def clip_model(self) -> ClipModel:
         """The whole-window model."""
-        return ClipModel(self._graph("clip"), self.bundle)
+        return ClipModel(self.graph("clip"), self.bundle)
 
     def stream_model(self) -> StreamModel:
         """A frame-by-frame model with a state of its own; only for bundles whose mode is ``stream``."""
-        return StreamModel(self._graph("stream"), self.bundle)
+        return StreamModel(self.graph("stream"), self.bundle)
 
     def close(self) -> None:
         """Free the model; what was made from it refuses to work afterwards."""
@@ -269,7 +269,8 @@ class Runtime:
             graph.close()
         self._graphs, self._interpreter = {}, None
 
-    def _graph(self, signature: str) -> Graph:
+    def graph(self, signature: str) -> Graph:
+        """The graph behind a signature, ``clip`` or ``stream``."""
         if self._interpreter is None:
             raise _closed()
         if signature not in self._graphs:

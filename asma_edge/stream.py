@@ -61,7 +61,7 @@ class Stream:
         self._clock = Clock(max_gap)
         self._buffer = PoseBuffer(info.fps)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
-        self._decider = Decider(decision, info.idle)
+        self._decider = Decider(decision, info.labels, info.idle)
         self.reset()
 
     def __enter__(self) -> Stream:
