@@ -11,7 +11,7 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import Decision, DecisionSettings, Event
 from asma_edge.skeleton import FloatArray
 
-State = Literal["ready", "warming", "between frames", "restarted", "nobody"]
+State = Literal["ready", "warming", "between frames", "restarted", "nobody", "still"]
 _DIGITS = 6  # of numbers in JSON: more than the model knows
 NO_SCORES: FloatArray = np.empty(0, dtype=np.float32)
 
@@ -26,7 +26,8 @@ class Result:
             ``warming``: the window is not full yet;
             ``between frames``: the camera is faster than the model's rate, and this pose completes no frame;
             ``restarted``: this pose begins a new sequence, after a pause or after the clock was set;
-            ``nobody``: nobody is seen.
+            ``nobody``: nobody is seen;
+            ``still``: nothing has moved for a while, and the network was not asked.
         label: the action in progress, or that just ended (event "end"); while none is in progress, this frame's most
             likely class if it is not idle, not denied and sure enough (see `DecisionSettings`); else None.
         index: class number of ``label``, or of the most likely class where label is None; None without scores and

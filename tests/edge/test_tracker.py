@@ -68,7 +68,7 @@ def test_numbers_survive_walking_and_a_short_absence(recognizer: Recognizer, cli
 
 
 def test_the_absent_stop_what_they_did_and_are_forgotten_after_ttl(recognizer: Recognizer, clip: FloatArray) -> None:
-    people = recognizer.people(ttl=1.0)
+    people = recognizer.people(ttl=1.0, max_gap=0.5)
     events = []
     for index in range(T):
         events += [
