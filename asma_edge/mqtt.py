@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import ssl
 import sys
 import threading
 import time
@@ -265,7 +264,9 @@ def _paho(client_id: str) -> Any:
     return paho.Client(versions.CallbackAPIVersion.VERSION2, client_id=client_id)
 
 
-def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
+def _tls_context(ca_file: str | Path | None) -> Any:
+    import ssl  # takes longer to load than everything else here, and few need it
+
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except OSError as error:
