@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
-from asma_edge.pose_source import PoseFrame, SourceError
+from asma_edge.sources.json_lines import PoseFrame, SourceError
 from asma_edge.recognizer import Recognizer
 from asma_edge.result import Result
 from asma_edge.stream import Stream

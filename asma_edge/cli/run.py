@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import BinaryIO
 
 from asma_edge.cli.shared import OK, Commands, add_command, add_threads, quiet_stderr
-from asma_edge.pose_source import SourceError, read_poses
+from asma_edge.sources.json_lines import SourceError, read_poses
 from asma_edge.run_source import Watcher
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from asma_edge.bundle import read_bundle, write_bundle
 from asma_edge.cli import main
-from asma_edge.pose_source import SourceError, read_poses
+from asma_edge.sources.json_lines import SourceError, read_poses
 from asma_edge.skeleton import FloatArray, get_layout
 
 T = 44
