@@ -6,6 +6,7 @@ frame becomes depends on that frame and earlier ones only.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -195,7 +196,7 @@ def derive(layout: Layout, seen: BoolArray) -> Derivation:
 
 def _middles(layout: Layout) -> list[tuple[int, list[int]]]:
     """(joint, the two joints between which it lies) for the joints whose names say so."""
-    names = {name: _HIPS for name in _MID_HIPS} | {name: _SHOULDERS for name in _MID_SHOULDERS}
+    names = dict.fromkeys(_MID_HIPS, _HIPS) | dict.fromkeys(_MID_SHOULDERS, _SHOULDERS)
     if not set(_MID_SHOULDERS) & set(layout.joints):
         names["neck"] = _SHOULDERS
     return [
@@ -210,5 +211,4 @@ def _runs(missing: BoolArray) -> list[tuple[int, int]]:
     if not len(missing):
         return []
     changes = np.flatnonzero((missing[1:] != missing[:-1]).any(axis=1)) + 1
-    borders = [0, *changes.tolist(), len(missing)]
-    return list(zip(borders[:-1], borders[1:], strict=True))
+    return list(itertools.pairwise([0, *changes.tolist(), len(missing)]))

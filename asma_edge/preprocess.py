@@ -3,9 +3,9 @@
 Every step is causal: the numbers of a frame depend on that frame and earlier ones only, so a stream that
 arrives frame by frame and a whole clip see the same values (to 1e-6). Steps run in the order given:
 
-``fill``    a missing (NaN) joint moves with the nearest joint that is seen; until it is first seen it is derived from the
-            joints that were: the middle of hips or shoulders, or the nearest of the tree (`asma_edge.filling`). In
-            version 1 it kept its last place, or lay at the pose's origin until it was first seen.
+``fill``    a missing (NaN) joint moves with the nearest joint that is seen; until it is first seen it is derived from
+            the joints that were: the middle of hips or shoulders, or the nearest of the tree (`asma_edge.filling`).
+            In version 1 it kept its last place, or lay at the pose's origin until it was first seen.
 ``centre``  each frame is shifted so that the layout's origin is (0, 0, 0).
 ``scale``   division by the running torso length (mid-shoulder to mid-hip); makes pixels unit-free. While no torso has
             been seen, it is the running length of one that was derived from other joints; without that (and in version
@@ -18,7 +18,7 @@ Layouts in pixels carry (x, y, score) per joint: the score passes through unchan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -31,6 +31,11 @@ from asma_edge.skeleton import FloatArray, Layout
 
 Units = Literal["metres", "pixels"]
 Array = TypeVar("Array")
+# What the three numbers of a joint are, in every layout.
+AXES: Mapping[Units, str] = {
+    "metres": "x to the right of a person who faces the camera, y up, z away from the camera",
+    "pixels": "x to the right of the picture, y down, then a score from 0 to 1",
+}
 STEPS = ("fill", "centre", "scale", "view")
 STREAMS = ("joint", "bone", "motion")
 VERSION = 2  # 1: a joint that was never seen lies at the origin; `filling` has the difference
