@@ -119,6 +119,11 @@ class MqttPublisher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def frame(self, _: object, results: Sequence[tuple[int | None, Result]]) -> None:
+        """Publish the results of a frame, as an output of `asma_edge.pipeline`."""
+        for person, result in results:
+            self.publish(person, result)
+
     def publish(self, person: int | None, result: Result) -> None:
         """Publish what is new in a result; returns at once. Threads may call it.
 
