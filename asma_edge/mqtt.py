@@ -176,7 +176,8 @@ class MqttPublisher:
                 **({"duration": _rounded(result.t - (result.t_start or 0.0))} if ended else {}),
             )
         if repetition is not None:
-            self._counts[repetition.label] = self._counts.get(repetition.label, 0) + 1
+            if repetition.label is not None:
+                self._counts[repetition.label] = self._counts.get(repetition.label, 0) + 1
             self._send_event(
                 person,
                 "repetition",

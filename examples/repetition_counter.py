@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Count the repetitions of exercises, with how long each took and how sure the model was.
 
-    python examples/repetition_counter.py          # the example that comes with the built-in model
-    python examples/repetition_counter.py poses.jsonl home.tflite
+python examples/repetition_counter.py          # the example that comes with the built-in model
+python examples/repetition_counter.py poses.jsonl home.tflite
 """
 
 from __future__ import annotations
