@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from asma_edge.bundle_info import FORMAT_VERSION, BundleInfo
+from asma_edge.bundle_info import FORMAT_VERSION, NEEDS, BundleInfo
+from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.files import atomic_file
 from asma_edge.skeleton import FloatArray
@@ -94,6 +95,7 @@ def write_bundle(
     values = {
         **info.to_dict(),
         "format": FORMAT_VERSION,
+        "needs": NEEDS,
         "model_bytes": len(model),
         "model_sha256": hashlib.sha256(model).hexdigest(),
     }
@@ -131,7 +133,7 @@ def read_bundle(path: str | Path) -> Bundle:
         values = _json_object(members["asma.json"])
         _check_stamp(values, model)
         info = BundleInfo.from_dict(
-            {k: v for k, v in values.items() if k not in ("format", "model_bytes", "model_sha256")}
+            {k: v for k, v in values.items() if k not in ("format", "needs", "model_bytes", "model_sha256")}
         )
         report = _json_object(members["report.json"])
         golden = _unpack_arrays(members["golden.npz"])
@@ -151,7 +153,7 @@ def _refuse(path: Path, expected: str, got: str) -> BundleError:
         f"not a usable bundle: '{path}'",
         expected=expected,
         got=got,
-        hint="copy the file again, or convert the student again with this version of asma-edge",
+        hint="copy the file again, convert the student again, or update asma-edge (pip install --upgrade asma-edge)",
     )
 
 
@@ -257,9 +259,12 @@ def _json_object(content: bytes) -> dict[str, Any]:
 
 
 def _check_stamp(values: dict[str, Any], model: bytes) -> None:
-    if values.get("format") != FORMAT_VERSION:
+    version = values.get("format")
+    if not (is_whole(version) and 1 <= version <= FORMAT_VERSION):
+        needs = values.get("needs")
+        newer = f", which needs asma-edge {needs[:20]!r}" if isinstance(needs, str) else ""
         raise BundleError(
-            "another format version", expected=f"format {FORMAT_VERSION}", got=f"format {values.get('format')!r}"
+            "another format version", expected=f"format 1 to {FORMAT_VERSION}", got=f"format {version!r}{newer}"
         )
     stamp = (values.get("model_bytes"), values.get("model_sha256"))
     found = (len(model), hashlib.sha256(model).hexdigest())

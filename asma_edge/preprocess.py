@@ -33,7 +33,7 @@ VERSION = 1
 
 _MEMORY_FRAMES = 150  # running means become exponential after this many frames, so a stream forgets
 _MIN_TORSO = 1e-3
-_MAX_COORDINATE = 1e6
+MAX_COORDINATE = 1e6  # metres or pixels
 _MAX_TORSOS = 10.0
 
 
@@ -90,10 +90,10 @@ def check_coordinates(poses: FloatArray) -> None:
     Raises:
         PoseError: a number is infinite or beyond 1e6.
     """
-    if np.isinf(poses).any() or (np.abs(poses) > _MAX_COORDINATE).any():
+    if np.isinf(poses).any() or (np.abs(poses) > MAX_COORDINATE).any():
         raise PoseError(
             "a pose has absurd coordinates",
-            expected=f"metres or pixels within ±{_MAX_COORDINATE:.0e}, NaN for missing joints",
+            expected=f"metres or pixels within ±{MAX_COORDINATE:.0e}, NaN for missing joints",
             got=f"largest magnitude {np.nanmax(np.abs(poses))}",
             hint="check the units and that missing joints are NaN, not infinity",
         )
@@ -111,16 +111,21 @@ class Preprocessor:
         self.spec, self.layout = spec, layout
         self._dims = 2 if spec.units == "pixels" else 3
         self._origin = list(layout.origin)
+        self._to_origin = _mean_of(layout, layout.origin)
         needed = set(spec.steps) & {"scale", "view"}
         self._shoulders = layout.indices(("left_shoulder", "right_shoulder")) if needed else ()
-        self._hips = layout.indices(("left_hip", "right_hip")) if "scale" in needed else ()
+        self._to_torso = np.zeros(layout.num_joints)
+        if "scale" in needed:
+            hips = layout.indices(("left_hip", "right_hip"))
+            self._to_torso = _mean_of(layout, self._shoulders) - _mean_of(layout, hips)
+        self._steps = [getattr(self, "_" + step) for step in spec.steps[1:]]
         self.reset()
 
     def reset(self) -> None:
         """Forget earlier frames: the next frame starts a new sequence."""
         self._last = np.zeros((self.layout.num_joints, 3))
         self._seen = np.zeros(self.layout.num_joints, dtype=bool)
-        self._means: dict[str, tuple[npt.NDArray[np.float64], int]] = {}
+        self._means: dict[str, tuple[list[float], int]] = {}
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Preprocess the next T frames (T, V, 3) of the sequence.
@@ -133,75 +138,100 @@ class Preprocessor:
         """
         frames = np.asarray(frames, dtype=np.float32)
         self.layout.check_pose(frames, "T, ")
-        check_coordinates(frames)
+        flat = frames.reshape(-1)
+        # True only if all numbers are finite and small: one call instead of seven, on the way of every live frame.
+        complete = bool(np.vdot(flat, flat) <= MAX_COORDINATE**2)
         poses = frames.astype(np.float64)
-        for step in self.spec.steps:
-            poses = getattr(self, "_" + step)(poses)
+        if complete:
+            self._keep(poses)
+        else:
+            check_coordinates(frames)
+            self._fill(poses)
+        for step in self._steps:
+            poses = step(poses)
         return poses.astype(np.float32)
 
-    def _fill(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
-        if missing.any():
-            poses = poses.copy()
-            last = self._last
-            for pose, gone in zip(poses, missing, strict=True):
-                self._seen = self._seen | ~gone
-                kept = gone & self._seen
-                pose[kept] = last[kept]
-                pose[~self._seen] = _origin_of(pose, ~self._seen, self._origin)
-                if self._dims == 2:
-                    pose[gone, 2] = 0.0
-                last = pose
-        if self._dims == 2:
-            poses = np.nan_to_num(poses)
+    def _keep(self, poses: npt.NDArray[np.float64]) -> None:
+        """Remember the last of some complete poses, from which a later one may be filled."""
         if len(poses):
             self._last = poses[-1].copy()
-            self._seen = self._seen | ~missing[-1]
-        return poses
+            self._seen[:] = True
+
+    def _fill(self, poses: npt.NDArray[np.float64]) -> None:
+        """Fill missing joints, in place."""
+        missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
+        last = self._last
+        for pose, gone in zip(poses, missing, strict=True):
+            self._seen |= ~gone
+            kept = gone & self._seen
+            pose[kept] = last[kept]
+            pose[~self._seen] = _origin_of(pose, ~self._seen, self._origin)
+            if self._dims == 2:
+                pose[gone, 2] = 0.0
+            last = pose
+        if self._dims == 2:
+            np.nan_to_num(poses, copy=False)
+        if len(poses):
+            self._last = poses[-1].copy()
 
     def _centre(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        origin = poses[:, self._origin].mean(axis=1, keepdims=True)
+        origin = self._to_origin @ poses
         if self._dims == 2:
-            origin[..., 2] = 0.0
-        centred: npt.NDArray[np.float64] = poses - origin
-        return centred
+            origin[:, 2] = 0.0
+        poses -= origin[:, None]
+        return poses
 
     def _scale(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         points = poses[..., : self._dims]
-        torso = points[:, self._shoulders].mean(axis=1) - points[:, self._hips].mean(axis=1)
-        length = np.linalg.norm(torso, axis=-1)
-        length = self._running_mean("torso", length[:, None], seen=length > _MIN_TORSO)[:, :, None]
-        origin = points[:, self._origin].mean(axis=1, keepdims=True)
+        torso = self._to_torso @ points
+        lengths = np.sqrt(np.add.reduce(torso * torso, axis=-1, keepdims=True))
+        seen = [length > _MIN_TORSO for (length,) in lengths.tolist()]
+        means = [mean for (mean,) in self._running_means("torso", lengths, seen)]
+        origin = (self._to_origin @ points)[:, None]
         offset = points - origin
-        farthest = np.linalg.norm(offset, axis=-1).max(axis=-1)[:, None, None]
-        length = np.maximum(np.where(length > 0.0, length, farthest), _MIN_TORSO)
-        reach = _MAX_TORSOS * length
-        scaled = (origin + np.clip(offset, -reach, reach)) / length
-        return np.concatenate([scaled, poses[..., self._dims :]], axis=-1)
+        if 0.0 in means:  # no torso yet
+            farthest = np.linalg.norm(offset, axis=-1).max(axis=-1).tolist()
+            means = [mean or instead for mean, instead in zip(means, farthest, strict=True)]
+        means = [max(mean, _MIN_TORSO) for mean in means]
+        length = np.array(means)[:, None, None]
+        if np.vdot(offset, offset) > (_MAX_TORSOS * min(means, default=1.0)) ** 2:  # else no joint can be beyond it
+            reach = _MAX_TORSOS * length
+            np.clip(offset, -reach, reach, out=offset)
+            points[...] = origin + offset
+        points /= length
+        return poses
 
     def _view(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         line = poses[:, self._shoulders[1]] - poses[:, self._shoulders[0]]
         line = line[:, [0, 2]]
         line = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), _MIN_TORSO)
-        line = self._running_mean("shoulders", line, seen=np.ones(len(line), dtype=bool))
+        line = np.array(self._running_means("shoulders", line, [True] * len(line))).reshape(line.shape)
         angle = np.arctan2(line[:, 1], line[:, 0])[:, None]
         cosine, sine = np.cos(angle), np.sin(angle)
         x, y, z = poses[..., 0], poses[..., 1], poses[..., 2]
         return np.stack([x * cosine + z * sine, y, z * cosine - x * sine], axis=-1)
 
-    def _running_mean(
-        self, name: str, values: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float64]:
-        """(T, D) mean of each frame's value and those before it, fading after `_MEMORY_FRAMES`; 0 until one is seen."""
-        mean, count = self._means.get(name, (np.zeros(values.shape[1]), 0))
-        means = np.empty_like(values)
-        for index in range(len(values)):
-            if seen[index]:
+    def _running_means(self, name: str, values: npt.NDArray[np.float64], seen: Sequence[bool]) -> list[list[float]]:
+        """Mean of each row of values (T, D) and the rows before it, fading after `_MEMORY_FRAMES`; 0 until one is seen.
+
+        Plain Python, since rows come one at a time from a live stream.
+        """
+        mean, count = self._means.get(name, ([0.0] * values.shape[1], 0))
+        means = []
+        for value, counts in zip(values.tolist(), seen, strict=True):
+            if counts:
                 count = min(count + 1, _MEMORY_FRAMES)
-                mean = mean + (values[index] - mean) / count
-            means[index] = mean
+                mean = [old + (new - old) / count for old, new in zip(mean, value, strict=True)]
+            means.append(mean)
         self._means[name] = (mean, count)
         return means
+
+
+def _mean_of(layout: Layout, joints: Sequence[int]) -> npt.NDArray[np.float64]:
+    """(V,) weights whose product with a pose is the mean of some joints."""
+    weights = np.zeros(layout.num_joints)
+    weights[list(joints)] = 1.0 / max(len(joints), 1)
+    return weights
 
 
 def _origin_of(
@@ -243,14 +273,15 @@ def to_streams(
         if stream == "joint":
             values = frames
         elif stream == "bone":
-            parent = frames[..., layout.parents.tolist(), :]
+            parent = frames[..., layout.parents, :]
             values = frames - parent
             if units == "pixels":
                 values[..., 2] = (frames[..., 2] + parent[..., 2]) / 2
         elif stream == "motion":
             before: Any = frames[..., 0, :, :] if previous is None else previous
             values = frames - before[..., None, :, :]
-            values[..., 1:, :, :] = frames[..., 1:, :, :] - frames[..., :-1, :, :]
+            if values.shape[-3] > 1:
+                values[..., 1:, :, :] = frames[..., 1:, :, :] - frames[..., :-1, :, :]
             if units == "pixels":
                 values[..., 2] = frames[..., 2]
         else:

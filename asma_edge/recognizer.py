@@ -3,8 +3,8 @@
 >>> recognizer = Recognizer.load("home.tflite")
 >>> stream = recognizer.stream()                      # one a person
 >>> for timestamp, pose in camera:                    # seconds, (V, 3)
-...     result = stream.update(pose, timestamp)       # None until a window is full
-...     if result and result.event == "start":
+...     result = stream.update(pose, timestamp)
+...     if result.event == "start":
 ...         print(result.label, result.score)
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from asma_edge.buffer import sample_at
 from asma_edge.builtin import builtin_path
 from asma_edge.bundle import Bundle, read_bundle
+from asma_edge.checks import is_number
 from asma_edge.decision import Decision, DecisionSettings
 from asma_edge.errors import AsmaError
 from asma_edge.fusion import pool_windows
@@ -31,9 +33,12 @@ from asma_edge.runtime import Runtime
 from asma_edge.scorer import ClipScorer, Scorer, StreamScorer, score_window
 from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_edge.stream import Stream
-from asma_edge.tracker import People
+from asma_edge.tracker import MAX_PEOPLE, People
 
-MAX_GAP = 60.0  # seconds: all the frames of a bridged pause are computed
+MAX_GAP = (
+    1.0  # seconds that are bridged by default: on gestures, interpolating lost less than starting again at any length
+)
+_LONGEST_GAP = 60.0  # seconds: all the frames of a bridged pause are computed
 _SLOWEST = 100  # a clip's rate may be this much below the model's
 
 
@@ -95,11 +100,39 @@ class Recognizer:
         """
         return cls.load(builtin_path(name), **options)
 
-    def stream(self, *, max_gap: float = 0.5) -> Stream:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """K class names."""
+        return self.info.labels
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of the poses that the methods expect."""
+        return self.poses.source
+
+    @property
+    def window_seconds(self) -> float:
+        """Seconds of movement that one recognition looks at."""
+        return self.info.window / self.info.fps
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the model; its streams and the methods of this object refuse to work afterwards."""
+        self.runtime.close()
+
+    def stream(self, *, max_gap: float = MAX_GAP, warm_up: bool = True) -> Stream:
         """A stream of one person's poses.
 
         Args:
-            max_gap: longest pause in seconds that is bridged, up to 60; a longer one starts a new sequence.
+            max_gap: longest time in seconds, up to 60, for which the person may be unseen and the movement between is
+                interpolated; after a longer one the action in progress has ended and a new sequence begins.
+            warm_up: let a sequence's first pose stand still before it, so that there are scores from the first pose
+                on; else there are none until a whole window has been seen.
 
         Raises:
             AsmaError: the model takes whole actions (sampling ``clip``), not a stream; or ``max_gap`` is out of range.
@@ -111,40 +144,49 @@ class Recognizer:
                 got="sampling 'clip': it sees a whole action, resampled to a fixed number of frames",
                 hint="cut the actions yourself and call predict(clip, fps), or train a device-* recipe",
             )
-        if not 0 < max_gap <= MAX_GAP:
+        if not (is_number(max_gap) and 0 < max_gap <= _LONGEST_GAP):
             raise AsmaError(
                 "unusable max_gap",
-                expected=f"seconds above 0, at most {MAX_GAP:g}",
+                expected=f"seconds above 0, at most {_LONGEST_GAP:g}",
                 got=repr(max_gap),
                 hint="leave it out",
             )
-        return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap)
+        hold = self.info.window - 1 if warm_up else 0
+        return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap=float(max_gap), hold=hold)
 
-    def people(self, *, ttl: float = 2.0, max_gap: float = 0.5) -> People:
-        """Streams of several people, told apart by where they are.
+    def people(
+        self, *, ttl: float = 2.0, max_people: int = MAX_PEOPLE, max_gap: float = MAX_GAP, warm_up: bool = True
+    ) -> People:
+        """Streams of several people, told apart by where and how they move.
 
         Args:
             ttl: seconds after which a person who is no longer seen is forgotten.
+            max_people: how many are followed at once; see `People` for who is left out.
             max_gap: as for `stream`.
+            warm_up: as for `stream`.
 
         Raises:
-            AsmaError: the model cannot follow a stream, or ``ttl`` is not positive.
+            AsmaError: the model cannot follow a stream, or a value is out of range.
         """
         self.stream(max_gap=max_gap)  # refuses now what could not work at the first person
-        return People(self.poses, lambda: self.stream(max_gap=max_gap), ttl)
+
+        def make_stream() -> Stream:
+            return self.stream(max_gap=max_gap, warm_up=warm_up)
+
+        return People(self.poses, make_stream, ttl=ttl, max_people=max_people, max_gap=float(max_gap))
 
     def predict(self, clip: npt.ArrayLike, fps: float | None = None, *, whole: bool = False) -> Result:
         """Recognise a recorded clip.
 
         The result equals the last one of a stream that is fed the clip's poses at ``i / fps`` seconds. Frames before
-        the person is first seen are skipped. A clip shorter than the window is preceded by its first pose held still.
+        the person is first seen are skipped.
 
         Args:
             clip: (T', V, 3) poses; NaN marks missing joints.
             fps: of the clip; the model's own by default.
             whole: the clip is one cut action: pool the scores of all its windows (every frame since the window was
-                full), see `pool_windows`, and report no event. A model with sampling ``clip`` always sees the whole
-                clip.
+                full; a clip shorter than the window is preceded by its first pose held still), see `pool_windows`,
+                and report no event. A model with sampling ``clip`` always sees the whole clip.
 
         Raises:
             PoseError: the clip is empty, has the wrong shape, or never shows the person.
@@ -152,16 +194,16 @@ class Recognizer:
         """
         rate = self._rate(fps)
         started = perf_counter()
-        poses = self._from_first_seen(self.poses.read(clip, "T, "))
+        poses = self._from_first_seen(self.poses.read_clip(clip))
         seconds = (len(poses) - 1) / rate
         if self.info.sampling == "clip":
             scores = self._score_resampled(poses)
         else:
             # The stream counts frames with this expression too.
             frames = math.floor(seconds * self.info.fps + 1e-6) + 1
-            hold = max(self.info.window - frames, 0)
+            hold = self.info.window - 1 if not whole else max(self.info.window - frames, 0)
             reader = PoseReader(self.info.layout, self.info.layout, self.info.preprocess.units)
-            stream = Stream(self.info, reader, self._scorer(), self.decision, math.inf, hold)
+            stream = Stream(self.info, reader, self._scorer(), self.decision, max_gap=math.inf, hold=hold)
             results, parts = [], []
             for index, pose in enumerate(poses):
                 results.append(stream.update(pose, index / rate))
@@ -170,7 +212,7 @@ class Recognizer:
                 return next(result for result in reversed(results) if result)
             scores = pool_windows(np.concatenate(parts))
         latency = (perf_counter() - started) * 1e3
-        return make_result(self.info, self.decision, scores, Decision(), seconds, latency)
+        return make_result(self.info, self.decision, "ready", scores, Decision(), seconds, latency)
 
     def _scorer(self) -> Scorer:
         if self.info.mode == "stream":
@@ -181,14 +223,14 @@ class Recognizer:
         slowest = self.info.fps / _SLOWEST
         if fps is None:
             return self.info.fps
-        if isinstance(fps, bool) or not isinstance(fps, int | float) or not slowest <= fps < math.inf:
+        if not (is_number(fps) and slowest <= fps < math.inf):
             raise AsmaError(
                 "unusable frame rate of a clip",
                 expected=f"frames per second, at least {slowest:g}",
                 got=repr(fps),
                 hint="give the rate at which the poses were recorded",
             )
-        return fps
+        return float(fps)
 
     def _from_first_seen(self, poses: FloatArray) -> FloatArray:
         seen = self.poses.seen(poses)

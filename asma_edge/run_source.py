@@ -32,7 +32,6 @@ class Watcher:
         self._json, self._live = as_json, sys.stderr.isatty() and not as_json
         self._one: Stream | None = None
         self._many: People | None = None
-        self._seen = False
         self._frames = self._results = self._starts = 0
 
     def take(self, frame: PoseFrame, source: str) -> None:
@@ -75,11 +74,7 @@ class Watcher:
         if self._many is not None:
             raise _mixed()
         self._one = self._one or self._recognizer.stream()
-        layout = self._recognizer.poses.source
-        pose = frame.people[0] if frame.people else [[float("nan")] * 3] * layout.num_joints
-        self._seen = self._seen or bool(self._recognizer.poses.seen(self._recognizer.poses.read(pose)))
-        if self._seen:
-            self._show(None, self._one.update(pose, frame.t))
+        self._show(None, self._one.update(frame.people[0] if frame.people else None, frame.t))
 
     def _take_many(self, frame: PoseFrame) -> None:
         if self._one is not None:
@@ -89,7 +84,7 @@ class Watcher:
             self._show(person, result)
 
     def _show(self, person: int | None, result: Result | None) -> None:
-        if result is None:
+        if not result:
             return
         self._results += 1
         self._starts += result.event == "start"

@@ -4,21 +4,22 @@ LiteRT (ai-edge-litert) is the runtime. Where it has no wheel, tflite-runtime ma
 reproduces the bundle's golden logits; its int8 kernels are known to be wrong or to crash and are never used.
 
 A file's two graphs are two signatures. Calling a signature through the public runner resizes and re-allocates every
-tensor on each call, which for a streaming graph of some thirty states costs as much as the network; the graphs here
-are allocated once and then only set, invoked and read, by tensor index.
+tensor on each call, and setting or reading a tensor copies it twice: for a streaming graph of some thirty states that
+costs more than the network. The graphs here are allocated once, and their tensors written and read in place.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asma_edge.bundle import Bundle
+from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError, BundleError, RuntimeMissingError
 from asma_edge.skeleton import FloatArray
 
@@ -27,46 +28,67 @@ _SELF_CHECK = 1e-3  # of the largest golden logit: far above rounding, far below
 MAX_THREADS = 64
 
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """Where a tensor is and what it holds; ``scale`` is 0 for float32."""
+class Tensor:
+    """A tensor's memory inside the interpreter, to be written or read while the graph's lock is held.
 
-    index: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scale: float
-    zero_point: int
+    Attributes:
+        array: the memory itself; it stays where it is, since a graph is allocated once.
+        scale: of int8 numbers; 0 for float32.
+        zero_point: the int8 number that stands for 0.
+    """
 
-    def encode(self, values: FloatArray) -> npt.NDArray[Any]:
-        """Values as this tensor stores them: int8 as clip(round(x / scale) + zero point), in float32."""
-        if not self.scale:
-            return np.ascontiguousarray(values, dtype=np.float32).reshape(self.shape)
-        scaled = np.rint(np.asarray(values, dtype=np.float32) / np.float32(self.scale)) + self.zero_point
-        quantised: npt.NDArray[Any] = np.clip(scaled, -128, 127).astype(np.int8).reshape(self.shape)
-        return quantised
+    def __init__(self, name: str, details: Mapping[str, Any], array: npt.NDArray[Any]) -> None:
+        quantisation = details["quantization_parameters"]
+        scales, zeros = quantisation["scales"], quantisation["zero_points"]
+        integer = array.dtype == np.int8
+        if array.dtype not in (np.dtype(np.int8), np.dtype(np.float32)) or (
+            integer and (len(scales) != 1 or not scales[0] > 0)
+        ):
+            raise _misfit(f"tensor '{name}'", "float32, or int8 with one positive scale", f"{array.dtype} {scales}")
+        self.array = array
+        self.scale = float(scales[0]) if integer else 0.0
+        self.zero_point = int(zeros[0]) if integer else 0
 
-    def decode(self, stored: npt.NDArray[Any]) -> FloatArray:
-        """float32 values of what the tensor stores."""
-        if not self.scale:
-            return np.asarray(stored, dtype=np.float32)
-        return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+    @property
+    def meaning(self) -> tuple[Any, ...]:
+        """What its numbers mean; equal for tensors that may be copied to each other."""
+        return (self.array.shape, self.array.dtype.name, self.scale, self.zero_point)
 
-    def blank(self) -> npt.NDArray[Any]:
-        """The tensor that stands for zeros."""
-        return np.full(self.shape, self.zero_point, dtype=self.dtype)
+    @property
+    def memory(self) -> memoryview:
+        """Its memory as bytes: assigning slices of it is several times as fast as NumPy for small tensors."""
+        return self.array.reshape(-1).view(np.uint8).data
+
+    def blank(self) -> bytes:
+        """The bytes that stand for zeros."""
+        return np.full(self.array.shape, self.zero_point, dtype=self.array.dtype).tobytes()
+
+    def write(self, values: FloatArray) -> None:
+        """Store float32 values of as many numbers: int8 as clip(round(x / scale) + zero point)."""
+        if self.scale:
+            values = np.clip(np.rint(values / np.float32(self.scale)) + self.zero_point, -128, 127)
+        self.array[...] = values.reshape(self.array.shape)
 
 
 class Graph:
-    """One signature of a model, allocated once; safe to share between threads (calls take turns)."""
+    """One signature of a model, allocated once.
+
+    Its tensors are shared by all who use it: whoever writes, invokes and reads holds ``lock`` meanwhile.
+
+    Attributes:
+        inputs: {name: tensor}.
+        outputs: {name: tensor}.
+        lock: shared by the graphs of an interpreter.
+        tenant: the streaming model whose state the tensors hold now.
+    """
 
     def __init__(self, interpreter: Any, signature: str, lock: threading.Lock) -> None:
-        self._lock = lock
+        self.lock = lock
+        self.tenant: weakref.ref[StreamModel] | None = None
         # Owns the model's bytes, in which the wrapper's weights stay: it must live as long as any stream does.
         self._interpreter = interpreter
         try:
             details = interpreter.get_signature_runner(signature)
-            self.inputs = {name: _spec(value) for name, value in details.get_input_details().items()}
-            self.outputs = {name: _spec(value) for name, value in details.get_output_details().items()}
             # The wrapper is what the public runner itself drives; only it reaches graphs other than the first.
             self._wrapper: Any = getattr(interpreter, "_interpreter", None)
             if self._wrapper is None:
@@ -78,6 +100,8 @@ class Graph:
                 )
             self._graph = self._wrapper.GetSubgraphIndexFromSignature(signature)
             self._wrapper.AllocateTensors(self._graph)
+            self.inputs = self._tensors(details.get_input_details())
+            self.outputs = self._tensors(details.get_output_details())
         except (ValueError, RuntimeError, KeyError) as error:
             raise BundleError(
                 f"the model's graph '{signature}' cannot be used",
@@ -86,14 +110,23 @@ class Graph:
                 hint="convert the student again",
             ) from error
 
-    def run(self, inputs: Sequence[tuple[int, npt.NDArray[Any]]], outputs: Sequence[int]) -> list[npt.NDArray[Any]]:
-        """Set tensors by index, invoke, and return copies of the tensors at the output indices."""
-        wrapper, graph = self._wrapper, self._graph
-        with self._lock:
-            for index, value in inputs:
-                wrapper.SetTensor(index, value, graph)
-            wrapper.Invoke(graph)
-            return [wrapper.GetTensor(index, graph) for index in outputs]
+    def _tensors(self, details: Mapping[str, Any]) -> dict[str, Tensor]:
+        def memory(index: int) -> npt.NDArray[Any]:
+            return np.asarray(self._wrapper.tensor(self._interpreter, index, self._graph))
+
+        return {name: Tensor(name, values, memory(int(values["index"]))) for name, values in details.items()}
+
+    def invoke(self) -> None:
+        """Compute the outputs from the inputs: the interpreter's own work and nothing else."""
+        if self._wrapper is None:
+            raise _closed()
+        self._wrapper.Invoke(self._graph)
+
+    def close(self) -> None:
+        """Let go of the interpreter; whoever uses the graph afterwards gets an error."""
+        with self.lock:
+            self.inputs, self.outputs = {}, {}
+            self._wrapper = self._interpreter = None
 
 
 class ClipModel:
@@ -101,51 +134,88 @@ class ClipModel:
 
     def __init__(self, graph: Graph, bundle: Bundle) -> None:
         info = bundle.info
-        shape = (1, info.window, info.layout.num_joints, 3)
         self._graph, self._streams = graph, info.streams
-        self._inputs, self._logits = _match(graph, bundle, shape)
+        self._inputs, self._logits = _match(graph, bundle, (1, info.window, info.layout.num_joints, 3))
         if len(graph.inputs) != len(info.streams):
             raise _misfit("the clip graph's inputs", ", ".join(info.streams), ", ".join(graph.inputs))
 
     def __call__(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """(S, K) logits of the streams' windows, each (T, V, 3)."""
-        values = [(spec.index, spec.encode(inputs[name])) for name, spec in self._inputs.items()]
-        return _read(self._logits, self._graph.run(values, [spec.index for spec in self._logits]))
+        with self._graph.lock:
+            for name, tensor in self._inputs.items():
+                tensor.write(inputs[name])
+            self._graph.invoke()
+            return self._logits.read()
 
 
 class StreamModel:
     """The graph that takes one frame of each stream and carries its state: one instance a person.
 
-    The logits equal those of `ClipModel` on the last T frames, from the T-th frame on (int8 bit for bit).
+    The logits equal those of `ClipModel` on the last T frames, from the T-th frame on (int8 bit for bit). The state
+    stays in the graph's tensors from frame to frame; it is moved out only when another person's turn comes.
     """
 
     def __init__(self, graph: Graph, bundle: Bundle) -> None:
         info = bundle.info
         self._graph = graph
         self._inputs, self._logits = _match(graph, bundle, (1, 1, info.layout.num_joints, 3))
-        states = [name for name in graph.inputs if name not in info.streams]
-        self._states = [graph.inputs[name] for name in states]
-        followers = [graph.outputs.get("next_" + name) for name in states]
-        for name, state, follower in zip(states, self._states, followers, strict=True):
-            if follower is None or _meaning(state) != _meaning(follower):
+        states = [(name, tensor) for name, tensor in graph.inputs.items() if name not in info.streams]
+        self._blank = [tensor.blank() for _, tensor in states]
+        self._states: list[tuple[memoryview, memoryview]] = []
+        for name, tensor in states:
+            follower = graph.outputs.get("next_" + name)
+            if follower is None or tensor.meaning != follower.meaning:
                 raise _misfit(
-                    f"the stream graph's state '{name}'", f"next_{name} like {_meaning(state)}", str(follower)
+                    f"the stream graph's state '{name}'",
+                    f"next_{name} like {tensor.meaning}",
+                    str(follower and follower.meaning),
                 )
-        self._read = [spec.index for spec in (*self._logits, *(f for f in followers if f is not None))]
-        self.reset()
+            self._states.append((tensor.memory, follower.memory))
+        self._parked: Sequence[bytes] = self._blank
+        self._me = weakref.ref(self)
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._state = [spec.blank() for spec in self._states]
+        with self._graph.lock:
+            self._parked = self._blank
+            if self._graph.tenant is self._me:
+                self._graph.tenant = None
 
     def step(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """(S, K) logits after the next frame, each stream (V, 3)."""
-        values = [(spec.index, spec.encode(inputs[name])) for name, spec in self._inputs.items()]
-        values += [(spec.index, state) for spec, state in zip(self._states, self._state, strict=True)]
-        results = self._graph.run(values, self._read)
-        count = len(self._logits)
-        self._state = results[count:]
-        return _read(self._logits, results[:count])
+        graph = self._graph
+        with graph.lock:
+            if graph.tenant is not self._me:
+                self._move_in()
+            for name, tensor in self._inputs.items():
+                tensor.write(inputs[name])
+            graph.invoke()
+            for state, follower in self._states:
+                state[:] = follower
+            return self._logits.read()
+
+    def _move_in(self) -> None:
+        before = self._graph.tenant() if self._graph.tenant is not None else None
+        if before is not None:
+            before._parked = [bytes(state) for state, _ in before._states]
+        for (state, _), parked in zip(self._states, self._parked, strict=True):
+            state[:] = parked
+        self._graph.tenant = self._me
+
+
+class Logits:
+    """The output tensors of the streams, read together."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._arrays = [tensor.array for tensor in tensors]
+        self._integer = any(tensor.scale for tensor in tensors)
+        self._zeros = np.array([[tensor.zero_point] for tensor in tensors], dtype=np.float32)
+        self._scales = np.array([[tensor.scale] for tensor in tensors], dtype=np.float32)
+
+    def read(self) -> FloatArray:
+        """(S, K) float32."""
+        stored = np.concatenate(self._arrays)
+        return (stored - self._zeros) * self._scales if self._integer else stored
 
 
 class Runtime:
@@ -162,7 +232,7 @@ class Runtime:
     """
 
     def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
-        if not isinstance(num_threads, int) or not 1 <= num_threads <= MAX_THREADS:
+        if not (is_whole(num_threads) and 1 <= num_threads <= MAX_THREADS):
             raise AsmaError(
                 "unusable number of threads",
                 expected=f"a whole number from 1 to {MAX_THREADS}",
@@ -172,7 +242,7 @@ class Runtime:
         self.bundle = bundle
         interpreter_type, self.name = _interpreter_type(bundle)
         try:
-            self._interpreter = interpreter_type(model_content=bundle.model, num_threads=num_threads)
+            self._interpreter = interpreter_type(model_content=bundle.model, num_threads=int(num_threads))
         except (ValueError, RuntimeError) as error:
             raise BundleError(
                 f"the runtime refuses the model of '{bundle.path}'",
@@ -187,13 +257,22 @@ class Runtime:
 
     def clip_model(self) -> ClipModel:
         """The whole-window model."""
-        return ClipModel(self._graph("clip"), self.bundle)
+        return ClipModel(self.graph("clip"), self.bundle)
 
     def stream_model(self) -> StreamModel:
         """A frame-by-frame model with a state of its own; only for bundles whose mode is ``stream``."""
-        return StreamModel(self._graph("stream"), self.bundle)
+        return StreamModel(self.graph("stream"), self.bundle)
 
-    def _graph(self, signature: str) -> Graph:
+    def close(self) -> None:
+        """Free the model; what was made from it refuses to work afterwards."""
+        for graph in self._graphs.values():
+            graph.close()
+        self._graphs, self._interpreter = {}, None
+
+    def graph(self, signature: str) -> Graph:
+        """The graph behind a signature, ``clip`` or ``stream``."""
+        if self._interpreter is None:
+            raise _closed()
         if signature not in self._graphs:
             self._graphs[signature] = Graph(self._interpreter, signature, self._lock)
         return self._graphs[signature]
@@ -234,28 +313,8 @@ def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
     ) from missing
 
 
-def _spec(details: Mapping[str, Any]) -> TensorSpec:
-    quantisation = details["quantization_parameters"]
-    scales, zeros = quantisation["scales"], quantisation["zero_points"]
-    dtype = np.dtype(details["dtype"])
-    integer = dtype == np.int8
-    if dtype not in (np.dtype(np.int8), np.dtype(np.float32)) or (integer and (len(scales) != 1 or not scales[0] > 0)):
-        raise _misfit(f"tensor '{details['name']}'", "float32, or int8 with one positive scale", f"{dtype} {scales}")
-    return TensorSpec(
-        index=int(details["index"]),
-        shape=tuple(int(size) for size in details["shape"]),
-        dtype=dtype,
-        scale=float(scales[0]) if integer else 0.0,
-        zero_point=int(zeros[0]) if integer else 0,
-    )
-
-
-def _meaning(spec: TensorSpec) -> tuple[Any, ...]:
-    return (spec.shape, str(spec.dtype), spec.scale, spec.zero_point)
-
-
-def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[str, TensorSpec], list[TensorSpec]]:
-    """Each stream's input and logits, checked against asma.json."""
+def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[str, Tensor], Logits]:
+    """Each stream's input and the logits, checked against asma.json."""
     info = bundle.info
     inputs, logits = {}, []
     for stream in info.streams:
@@ -264,13 +323,22 @@ def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[s
             (stream, graph.inputs, shape, ("float32", info.precision)),
             (f"logits_{stream}", graph.outputs, (1, len(info.labels)), (info.precision,)),
         ):
-            spec = tensors.get(name)
-            if spec is None or spec.shape != expected or spec.dtype.name not in dtypes:
-                found = f"{spec.dtype} {spec.shape}" if spec else "none among " + ", ".join(tensors)
+            tensor = tensors.get(name)
+            if tensor is None or tensor.array.shape != expected or tensor.array.dtype.name not in dtypes:
+                found = f"{tensor.array.dtype} {tensor.array.shape}" if tensor else "none among " + ", ".join(tensors)
                 raise _misfit(f"tensor '{name}'", f"{info.precision} {expected}", found)
         inputs[stream] = graph.inputs[stream]
         logits.append(graph.outputs[f"logits_{stream}"])
-    return inputs, logits
+    return inputs, Logits(logits)
+
+
+def _closed() -> AsmaError:
+    return AsmaError(
+        "the recogniser is closed",
+        expected="a recogniser that is in use",
+        got="close() was called, or its with-block is over",
+        hint="load the model again",
+    )
 
 
 def _misfit(what: str, expected: str, got: str) -> BundleError:
@@ -280,11 +348,6 @@ def _misfit(what: str, expected: str, got: str) -> BundleError:
         got=got,
         hint="convert the student again",
     )
-
-
-def _read(specs: Sequence[TensorSpec], results: Sequence[npt.NDArray[Any]]) -> FloatArray:
-    """(S, K) float32 logits."""
-    return np.concatenate([spec.decode(result) for spec, result in zip(specs, results, strict=True)])
 
 
 def _first_line(error: BaseException) -> str:

@@ -22,14 +22,25 @@ class Scorer(Protocol):
     def __call__(self, frames: FloatArray) -> FloatArray:
         """(m, K) scores, one for each of the n next preprocessed frames (n, V, 3) at which a window is full."""
 
+    def skip(self, frames: FloatArray) -> None:
+        """Take the next frames without computing their scores; later scores are as if they had been computed."""
+
 
 def no_scores(info: BundleInfo) -> FloatArray:
     """(0, K)."""
     return np.empty((0, len(info.labels)), dtype=np.float32)
 
 
+def no_frames(info: BundleInfo) -> FloatArray:
+    """(0, V, 3)."""
+    return np.empty((0, info.layout.num_joints, 3), dtype=np.float32)
+
+
 class StreamScorer:
-    """Feeds each frame to the streaming graph: the cost of one frame, not of a window."""
+    """Feeds each frame to the streaming graph: the cost of one frame, not of a window.
+
+    Skipped frames are kept, a window of them at most, and fed when scores are wanted again.
+    """
 
     def __init__(self, info: BundleInfo, model: StreamModel) -> None:
         self._info, self._model = info, model
@@ -39,20 +50,37 @@ class StreamScorer:
         self._model.reset()
         self._seen = 0
         self._previous: FloatArray | None = None
+        self._skipped = no_frames(self._info)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
-        if not len(frames):
+        wanted = len(frames)
+        if not wanted:
             return no_scores(self._info)
+        if len(self._skipped):
+            frames = np.concatenate([self._catch_up(), frames])
         info = self._info
         inputs = to_streams(frames, self._previous, info.layout, info.streams, info.preprocess.units)
         self._previous = frames[-1]
         logits = []
         for index in range(len(frames)):
-            latest = self._model.step({stream: values[index] for stream, values in inputs.items()})
-            self._seen = min(self._seen + 1, info.window)
-            if self._seen == info.window:
-                logits.append(latest)
-        return fuse(np.stack(logits), info.fusion, info.temperature) if logits else no_scores(info)
+            logits.append(self._model.step({stream: values[index] for stream, values in inputs.items()}))
+        full = min(self._seen + len(frames) - info.window + 1, wanted)
+        self._seen = min(self._seen + len(frames), info.window)
+        if full <= 0:
+            return no_scores(info)
+        return fuse(np.array(logits[-full:]), info.fusion, info.temperature, info.familiarity)
+
+    def skip(self, frames: FloatArray) -> None:
+        # One frame more than a window: the first frame's motion needs the one before.
+        self._skipped = np.concatenate([self._skipped, frames])[-(self._info.window + 1) :]
+
+    def _catch_up(self) -> FloatArray:
+        """The skipped frames that later scores depend on, and the state as it was before them."""
+        frames, self._skipped = self._skipped, no_frames(self._info)
+        if len(frames) > self._info.window:
+            self._model.reset()
+            self._previous, frames = frames[0], frames[1:]
+        return frames
 
 
 class ClipScorer:
@@ -63,17 +91,18 @@ class ClipScorer:
         self.reset()
 
     def reset(self) -> None:
-        layout = self._info.layout
-        self._frames: FloatArray = np.empty((0, layout.num_joints, 3), dtype=np.float32)
+        self._frames = no_frames(self._info)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
-        T = self._info.window
-        past = len(self._frames)
+        T, past = self._info.window, len(self._frames)
         known = np.concatenate([self._frames, frames])
         ends = range(max(past + 1, T), len(known) + 1)
         scores = [self._window(known[end - T : end], known[end - T - 1] if end > T else None) for end in ends]
         self._frames = known[-(T + 1) :]
         return np.stack(scores) if scores else no_scores(self._info)
+
+    def skip(self, frames: FloatArray) -> None:
+        self._frames = np.concatenate([self._frames, frames])[-(self._info.window + 1) :]
 
     def _window(self, window: FloatArray, previous: FloatArray | None) -> FloatArray:
         return score_window(self._info, self._model, window, previous)
@@ -82,4 +111,4 @@ class ClipScorer:
 def score_window(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
     """(K,) scores of a window (T, V, 3) of preprocessed frames; ``previous`` (V, 3) is the frame before it."""
     inputs = to_streams(window, previous, info.layout, info.streams, info.preprocess.units)
-    return fuse(model(inputs), info.fusion, info.temperature)
+    return fuse(model(inputs), info.fusion, info.temperature, info.familiarity)

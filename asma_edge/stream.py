@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import NamedTuple
+from types import TracebackType
 
 import numpy.typing as npt
 
 from asma_edge.buffer import PoseBuffer
 from asma_edge.bundle_info import BundleInfo
+from asma_edge.clock import Clock
 from asma_edge.decision import Decider, Decision, DecisionSettings
-from asma_edge.poses import PoseReader, never_seen
+from asma_edge.gate import MotionGate
+from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
-from asma_edge.result import Result, make_result
+from asma_edge.result import NO_SCORES, Result, State, make_result
 from asma_edge.scorer import Scorer, no_scores
 from asma_edge.skeleton import FloatArray
-
-
-class Timings(NamedTuple):
-    """Milliseconds of one update: checking, resampling and preprocessing; the network; the decision."""
-
-    preprocess: float = 0.0
-    invoke: float = 0.0
-    decide: float = 0.0
 
 
 class Stream:
     """Follows one person; made by `Recognizer.stream`.
 
-    Poses may arrive at any rate, with jitter; they are resampled to the model's. A pause longer than ``max_gap``
-    seconds starts a new sequence: the window fills again before the next result.
+    Poses may arrive at any rate, with jitter and dropouts; they are resampled to the model's. A person who is not seen
+    for longer than ``max_gap`` seconds has left: the action in progress ends, and the next pose begins a new sequence.
 
     Attributes:
         scores: (n, K) raw scores of the frames that the last update completed.
-        timings: of the last update.
+
+    Args:
+        info: of the bundle.
+        poses: checks and converts what is passed.
+        scorer: the network.
+        decision: thresholds and times of events.
+        max_gap: longest absence in seconds that is bridged.
+        hold: frames for which a sequence's first pose is held still before it.
     """
 
     def __init__(
@@ -42,84 +43,120 @@ class Stream:
         poses: PoseReader,
         scorer: Scorer,
         decision: DecisionSettings,
+        *,
         max_gap: float,
-        hold: int = 0,
+        hold: int,
     ) -> None:
-        self._info, self._poses, self._scorer, self._decision, self._hold = info, poses, scorer, decision, hold
-        self._buffer = PoseBuffer(info.fps, max_gap)
+        self._info, self._poses, self._scorer, self._decision = info, poses, scorer, decision
+        self._max_gap, self._hold = max_gap, hold
+        self._clock = Clock(max_gap)
+        self._buffer = PoseBuffer(info.fps)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
-        self._decider = Decider(decision, info.idle)
+        self._decider = Decider(decision, info.labels, info.idle)
+        self._gate = (
+            MotionGate(
+                info.fps,
+                decision.still_after,
+                decision.still_motion,
+                dims=2 if info.preprocess.units == "pixels" else 3,
+            )
+            if decision.still_after > 0
+            else None
+        )
+        self.reset()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget everything; `finish` first gives the end of an action in progress."""
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the next pose starts a new sequence, at any time."""
-        self._buffer.reset()
-        self._restart()
+        self._clock.reset()
         self._decider.reset()
-        self._last: Result | None = None
-        self._seen = False
-        self.scores = no_scores(self._info)
-        self.timings = Timings()
+        self._begin()
 
-    def update(self, pose: npt.ArrayLike, timestamp: float) -> Result | None:
-        """Take the next pose (V, 3), captured at ``timestamp`` seconds.
+    def update(self, pose: npt.ArrayLike | None, timestamp: float) -> Result:
+        """Take what was seen at ``timestamp`` seconds.
 
-        A pose of NaN only means that the person was not found in this frame; the last one is kept.
+        Args:
+            pose: (V, 3), NaN = missing joint; or (M, V, 3) with at most one person. None, M = 0 and a pose of NaN
+                only: nobody was found in this frame. An absence is bridged like a pause without frames.
+            timestamp: capture time, later than the one before.
 
         Returns:
-            The newest result; None until the window is full, and for a pose that completes no frame of the model's
-            rate (a camera faster than the model). After a pause, None or the end (event "end") of the action that
-            was in progress before it.
+            What is known now; `Result.state` says whether it has scores, and why not.
 
         Raises:
-            PoseError: wrong shape, absurd coordinates, or only NaN before the person was ever seen.
-            TimestampError: the time is not later than the one before; the stream stays as it was.
+            PoseError: wrong shape, absurd coordinates, or several people; the stream stays as it was.
+            TimestampError: the time cannot be right; the stream stays as it was, and believes later stamps once they
+                agree among themselves.
         """
         started = perf_counter()
-        array = self._poses.read(pose)
-        seen = bool(self._poses.seen(array))
-        if not (seen or self._seen):
-            raise never_seen()
-        frames = self._buffer.push(array, timestamp)
-        ended: Result | None = None
-        if self._buffer.restarted:
-            ended = self.finish()
-            self._restart()
+        array = self._poses.read_frame(pose)
+        clock_set = self._clock.accept(timestamp)
+        t, seen_at = self._clock.now, self._seen_at
+        left = seen_at is not None and (clock_set or t - seen_at > self._max_gap)
+        ended = Decision()
+        if left:
+            ended = self._decider.finish()
+            self._begin()
+        if array is None:
+            state: State = "nobody"
+            decision = ended if left else self._decider.current
             self.scores = no_scores(self._info)
-            if not seen:  # a sequence cannot begin with nobody
-                self._buffer.reset()
-                return ended
-        self._seen = True
-        prepared = self._prepare(frames)
-        invoked = perf_counter()
-        self.scores = self._scorer(prepared)
-        scored = perf_counter()
-        result = ended
-        if len(self.scores):
-            decision = self._decider.update(self.scores[-1], timestamp)
-            latency = (perf_counter() - started) * 1e3
-            result = make_result(self._info, self._decision, self.scores[-1], decision, timestamp, latency)
-            self._last = result
-        self.timings = Timings((invoked - started) * 1e3, (scored - invoked) * 1e3, (perf_counter() - scored) * 1e3)
-        return result
+        else:
+            state, decision = self._look(self._prepare(array, t), t, ended if left else None)
+        scores = self.scores[-1] if state == "ready" else NO_SCORES
+        when = seen_at if ended.event is not None and seen_at is not None else t
+        latency = (perf_counter() - started) * 1e3
+        return make_result(self._info, self._decision, state, scores, decision, when, latency)
 
     def finish(self) -> Result | None:
         """The person is gone or the recording is over: the end of the action in progress, if there is one."""
-        decision: Decision = self._decider.finish()
-        if decision.action is None or self._last is None:
+        decision, t = self._decider.finish(), self._seen_at
+        self._begin()
+        if decision.event is None or t is None:
             return None
-        scores, t = self._last.scores, self._last.t
-        return make_result(self._info, self._decision, scores, decision, t, 0.0)
+        return make_result(self._info, self._decision, "nobody", NO_SCORES, decision, t, 0.0)
 
-    def _restart(self) -> None:
+    def _look(self, frames: FloatArray, t: float, ended: Decision | None) -> tuple[State, Decision]:
+        """Ask the network about the next frames, unless nothing moves; ``ended``: what a pause before them ended."""
+        if self._moving:
+            self.scores = self._scorer(frames)
+        else:
+            self._scorer.skip(frames)
+            self.scores = no_scores(self._info)
+        if ended is not None:
+            return "restarted", ended
+        if len(self.scores):
+            return "ready", self._decider.update(self.scores[-1], t)
+        if not len(frames):
+            return "between frames", self._decider.current
+        if not self._moving:
+            return "still", self._decider.rest(t)
+        return "warming", self._decider.current
+
+    def _begin(self) -> None:
+        """Forget the person and what they did, but not the time."""
+        self._buffer.reset()
         self._preprocessor.reset()
         self._scorer.reset()
-        self._fresh = True
+        if self._gate is not None:
+            self._gate.reset()
+        self._seen_at: float | None = None
+        self.scores = no_scores(self._info)
 
-    def _prepare(self, frames: FloatArray) -> FloatArray:
-        """Preprocess; a sequence's first frame is held still for as long as `hold` says."""
-        prepared = self._preprocessor(frames)
-        if self._fresh and self._hold:
+    def _prepare(self, pose: FloatArray, t: float) -> FloatArray:
+        """(n, V, 3) preprocessed frames that the pose completes; a sequence's first is held still before it."""
+        prepared = self._preprocessor(self._buffer.push(pose, t))
+        self._moving = self._gate is None or self._gate.moving(prepared)
+        if self._seen_at is None and self._hold:
             prepared = prepared[:1].repeat(self._hold + 1, axis=0)
-        self._fresh = False
+        self._seen_at = t
         return prepared

@@ -162,7 +162,9 @@ def test_many_members_are_refused_before_they_are_listed(path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("format", 2),
+        ("format", 3),
+        ("format", 0),
+        ("format", True),
         ("format", "1"),
         ("model_sha256", "0" * 64),
         ("model_bytes", 1),
@@ -207,7 +209,21 @@ def test_wrong_values_in_asma_json_are_refused(path: Path, name: str, value: obj
         read_bundle(changed(path, "asma.json", json.dumps(values).encode()))
 
 
-@pytest.mark.parametrize("name", list(INFO.to_dict()))
+def test_a_bundle_of_format_1_is_read(path: Path) -> None:
+    values = json.loads(parts(path)["asma.json"])
+    assert values.pop("needs") == "0.2.0"
+    old = changed(path, "asma.json", json.dumps({**values, "format": 1}).encode())
+    assert read_bundle(old).info == read_bundle(path).info
+
+
+def test_a_bundle_of_a_newer_version_says_which_is_needed(path: Path) -> None:
+    values = json.loads(parts(path)["asma.json"])
+    newer = {**values, "format": 9, "needs": "7.1", "something": "unknown"}
+    with pytest.raises(BundleError, match=r"needs asma-edge '7\.1'"):
+        read_bundle(changed(path, "asma.json", json.dumps(newer).encode()))
+
+
+@pytest.mark.parametrize("name", [name for name in INFO.to_dict() if name != "familiarity"])
 def test_no_value_may_be_missing(path: Path, name: str) -> None:
     values = json.loads(parts(path)["asma.json"])
     del values[name]

@@ -50,8 +50,8 @@ def test_run_prints_a_result_a_line_as_json(
     lines[10]["pose"][4][1] = float("nan")
     assert main(["run", str(bundle), "--source", write_lines(tmp_path / "poses.jsonl", lines), "--json"]) == 0
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert len([r for r in results if r["event"] != "end"]) >= 6
-    assert results[0]["t"] == pytest.approx((T - 1) / 30, abs=1e-5)
+    assert len([r for r in results if r["event"] != "end"]) >= T
+    assert results[0]["t"] == 0
     assert {"label", "score", "scores", "event", "t_start"} <= results[0].keys()
 
 
@@ -218,31 +218,6 @@ def test_a_model_that_does_not_fit_its_description_is_refused(
         write_bundle(path, model, info, golden=arrays, report={}, card="")
         assert main(["verify", str(path)]) == 2
         assert "expected:" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("mode", ["stream", "clip"])
-def test_profile_reports_every_field(
-    make_bundle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
-) -> None:
-    sampling = "window" if mode == "stream" else "clip"
-    bundle = make_bundle("ntu25", "float32", mode, sampling=sampling)
-    out = tmp_path / "new" / "result.json"
-    arguments = ["profile", str(bundle), "--threads", "1,2", "--updates", "5", "--sustained", "0.1", "--out", str(out)]
-    assert main([*arguments, "--json"]) == 0
-    values = json.loads(capsys.readouterr().out)
-    assert values == json.loads(out.read_text())
-    assert values["file_bytes"] == bundle.stat().st_size
-    assert [run["threads"] for run in values["runs"]] == [1, 2]
-    for run in values["runs"]:
-        for name in ("load_ms", "first_call_ms", "frames_per_second", "rss_mib", "peak_rss_mib"):
-            assert run[name] > 0
-        tables = ["update_ms"] + (["preprocess_ms", "invoke_ms", "decide_ms"] if mode == "stream" else [])
-        for name in tables:
-            assert 0 < run[name]["p50"] <= run[name]["p90"] <= run[name]["p99"] <= run[name]["max"]
-        assert run["sustained"]["frames"] == 3
-        assert run["sustained"].keys() >= {"result_age_ms", "cpu_percent", "temperature_c", "clock_mhz", "throttled"}
-    assert main(arguments) == 0
-    assert "frames per second" in capsys.readouterr().out
 
 
 def test_a_process_that_recognises_stays_small(bundle: Path) -> None:

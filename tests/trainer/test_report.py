@@ -129,7 +129,7 @@ def test_hostile_text_stays_text() -> None:
 
 
 def test_the_page_fetches_nothing_and_admits_one_script() -> None:
-    text = render_report(full_report("plain"))
+    text = re.sub(r'"[A-Za-z0-9+/=]{99,}"', '""', render_report(full_report("plain")))  # packed poses are no address
     assert not re.search(r"https?:|//[a-z]|\burl\(|@import|\bsrc=|\bhref=", text.replace("// ", ""))
     page = parse(full_report("plain"))
     policy = next(e.attributes["content"] for e in page.named("meta") if "http-equiv" in e.attributes)
@@ -200,7 +200,7 @@ def test_poses_and_scores_decode_to_what_went_in(frames: int, size: float, missi
     np.testing.assert_array_equal(np.isnan(seen), np.isnan(poses))
     span = np.ptp(np.nan_to_num(poses.astype(float)).reshape(-1, 3), axis=0).max()
     assert values["step"] <= span / 65000 + 1e-9
-    np.testing.assert_allclose(seen, poses, atol=0.51 * values["step"] + 1e-6 * size)
+    np.testing.assert_allclose(seen, poses * (-1, 1, -1), atol=0.51 * values["step"] + 1e-6 * size)
     np.testing.assert_allclose(shares, scores, atol=0.5 / 254 + 1e-6)
 
 
@@ -324,8 +324,9 @@ def test_a_profile_is_read_by_its_shape() -> None:
     profile = {
         "load_ms": 3.25,
         "threads": [{"threads": 2, "latency_ms": {"update": {"p50": 0.1, "p99": 0.4, "max": 1.0}}, "fps": 9000.0}],
-        "peak_rss_mb": 43.1,
+        "peak_rss_mib": 43.1,
         "temperature_c": None,
+        "sustained": {"series": {"t_s": [0.0, 1.0], "temperature_c": [None, 51.0]}},
         "file_bytes": 2048,
         "macs": 83_000_000,
     }
@@ -334,7 +335,7 @@ def test_a_profile_is_read_by_its_shape() -> None:
     assert facts == {
         "Load": "3.25 ms",
         "2 threads · frames per second": "9,000",
-        "Peak memory": "43.1 MB",
+        "Peak memory": "43.1 MiB",
         "File size": "2 KB",
         "MACs": "83.0 M",
     }

@@ -38,7 +38,7 @@ WHOLE = DataConfig(sampling="clip", frames=16, preprocess=ALL_STEPS)
 
 def on_the_device(poses: FloatArray, fps: float, data: DataConfig) -> FloatArray:
     """(L, V, 3) frames as a live stream makes them, pose by pose; what `asma_edge.stream.Stream` does."""
-    buffer = PoseBuffer(data.fps, max_gap=10.0)
+    buffer = PoseBuffer(data.fps)
     preprocessor = Preprocessor(PreprocessSpec(data.preprocess), get_layout("ntu25"))
     return np.concatenate([preprocessor(buffer.push(pose, 5.0 + i / fps)) for i, pose in enumerate(poses)])
 

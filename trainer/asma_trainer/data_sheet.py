@@ -135,7 +135,8 @@ def flat_poses(poses: FloatArray, units: str) -> FloatArray:
     """(..., V, 2) right and up in the picture, from (..., V, 3) in metres (x, y up, z) or pixels (x, y down, score)."""
     if units == "pixels":
         return np.stack([poses[..., 0], -poses[..., 1]], axis=-1)
-    return np.stack([poses[..., 0] * np.cos(_YAW) + poses[..., 2] * np.sin(_YAW), poses[..., 1]], axis=-1)
+    right, ahead = -poses[..., 0], -poses[..., 2]  # as the camera sees it
+    return np.stack([right * np.cos(_YAW) + ahead * np.sin(_YAW), poses[..., 1]], axis=-1)
 
 
 def side_colours(layout: Layout) -> list[str]:

@@ -8,7 +8,7 @@ in `synthetic_body`, cameras in `synthetic_sensor`. The same seed gives the same
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from asma_trainer.synthetic_body import (
     interpolate,
     joint_positions,
 )
-from asma_trainer.synthetic_motion import ACTIONS, IDLE, IDLE_SEATED, SEATED, TRAITS, Action, Key
+from asma_trainer.synthetic_motion import ACTIONS, IDLE, IDLE_SEATED, SEATED, TRAITS, Action
 from asma_trainer.synthetic_sensor import CAMERA_YAW, observe
 
 _LAYOUT = get_layout("ntu25")
@@ -157,23 +157,24 @@ def perform(person: Person, action: Action, rng: np.random.Generator) -> tuple[A
     keys = [(0.0, SEATED if action.start == "seated" else {}), *keys]
     if action.end == "seated":
         keys[-1] = (keys[-1][0], SEATED)
-    postures = np.stack([_posture(person, key, hand, effort) for key in keys])
+    postures = np.stack([posture(person, channels, mirrored=hand, effort=effort) for _, channels in keys])
     moved = postures != person.rest
     postures += moved * rng.normal(0.0, 2.5, postures.shape)
     postures[:, COLUMN["lift"]] = np.maximum([key[1].get("lift", 0.0) for key in keys], 0.0) * effort
     return np.array(seconds), postures
 
 
-def _posture(person: Person, key: Key, mirrored: bool, effort: float) -> Array:
-    posture = person.rest.copy()
+def posture(person: Person, channels: Mapping[str, float], *, mirrored: bool, effort: float) -> Array:
+    """(D,) this person's rest posture, with some channels moved from it by ``effort`` times what they ask for."""
+    angles = person.rest.copy()
     if mirrored:
-        posture = posture[MIRROR] * MIRROR_SIGN
-    for name, value in key[1].items():
+        angles = angles[MIRROR] * MIRROR_SIGN
+    for name, value in channels.items():
         column = COLUMN[name]
         # Azimuths and twists aim a limb: a lively person moves it farther, not elsewhere. Seated is seated.
         aims = name.endswith(("_az", "_twist")) or SEATED.get(name) == value
-        posture[column] += (1.0 if aims else effort) * (value - posture[column])
-    return posture[MIRROR] * MIRROR_SIGN if mirrored else posture
+        angles[column] += (1.0 if aims else effort) * (value - angles[column])
+    return angles[MIRROR] * MIRROR_SIGN if mirrored else angles
 
 
 def move(person: Person, seconds: Array, postures: Array, fps: float, rng: np.random.Generator) -> Array:

@@ -1,6 +1,7 @@
 """A camera's pose sensor: where it stands, how it errs, which joints it loses.
 
-Axes: x right in the image, y up, z towards the camera, which is the origin; people stand at negative z.
+Axes, as for all poses in metres: y up, z away from the camera, which is the origin, and x to the right of a person who
+faces it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from asma_trainer.synthetic_body import Array
 
 CAMERA_YAW = (0.0, -32.0, 32.0)  # degrees: people face the first camera and turn away from the others
 
+_TO_CAMERA = (-1.0, 1.0, -1.0)  # from the axes in which the camera looks along negative z
 _LAYOUT = get_layout("ntu25")
 _ENDS = [_LAYOUT.joints.index(f"{side}_{n}") for side in ("left", "right") for n in ("hand_tip", "thumb", "foot")]
 
@@ -44,7 +46,7 @@ def observe(points: Array, camera: int, noise: float, fps: float, rng: np.random
         start, length = int(rng.integers(frames)), int(rng.integers(2, max(3, int(0.6 * fps))))
         hidden = _beyond(int(rng.integers(1, _LAYOUT.num_joints)))
         seen[start : start + length, hidden] = np.nan
-    return np.asarray(seen, dtype=np.float32)
+    return np.asarray(seen * _TO_CAMERA, dtype=np.float32)
 
 
 def _jitter(shape: tuple[int, ...], size: float, fps: float, rng: np.random.Generator) -> Array:

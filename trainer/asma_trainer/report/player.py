@@ -96,8 +96,7 @@ def player_values(playback: Playback) -> tuple[dict[str, Any], int]:
     # A joint of the usual estimators counts as missing as a whole; pixels' score plays no part in drawing.
     axes = 2 if playback.units == "pixels" else 3
     poses = poses[..., :axes]
-    if axes == 2:
-        poses = poses * (1, -1)  # y up, as in metres
+    poses = poses * ((1, -1) if axes == 2 else (-1, 1, -1))  # as the camera sees it: x right, y up, z towards it
     seen = np.asarray(np.isfinite(poses).all(axis=-1))
     known = poses[seen]
     low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(axes), np.ones(axes))
