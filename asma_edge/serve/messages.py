@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,7 @@ def pose_numbers(pose: FloatArray, units: str) -> list[float | None]:
     """A pose (V, 3) as V x, y, z in metres (three decimals), or V x, y in pixels (one); a missing joint is nulls."""
     dims, decimals = (2, 1) if units == "pixels" else (3, 3)
     rows = np.round(pose[:, :dims].astype(np.float64), decimals)
-    missing = ~np.isfinite(rows).all(axis=1)
-    return [None if gone else value for row, gone in zip(rows.tolist(), missing, strict=True) for value in row]
+    return [value if np.isfinite(row).all() else None for row in rows for value in row.tolist()]
 
 
 def score_pairs(scores: FloatArray) -> list[list[float]]:
@@ -45,15 +45,46 @@ def score_pairs(scores: FloatArray) -> list[list[float]]:
     return [[int(index), round(float(scores[index]), 3)] for index in best if scores[index] >= _LEAST_SCORE]
 
 
-def person(number: int | None, pose: FloatArray | None, result: Result | None, units: str) -> dict[str, Any]:
-    """One person in a frame; a pose without a result is of somebody who is not followed (yet)."""
+def describe_person(number: int | None, pose: FloatArray | None, result: Result | None, units: str) -> dict[str, Any]:
+    """One person in a frame; a pose without a result is of somebody who is not followed."""
     values: dict[str, Any] = {"id": number, "pose": None if pose is None else pose_numbers(pose, units)}
-    if result is not None:
-        values |= {
-            "state": result.state,
-            "label": result.label,
-            "score": round(result.score, 3),
-            "since": None if result.t_start is None else round(result.t_start, 2),
-            "scores": score_pairs(result.scores),
-        }
-    return values
+    if result is None:
+        return {**values, "state": None, "label": None, "score": 0.0, "since": None, "scores": []}
+    return values | {
+        "state": result.state,
+        "label": result.label,
+        "score": round(result.score, 3),
+        "since": None if result.t_start is None else round(result.t_start, 2),
+        "scores": score_pairs(result.scores),
+    }
+
+
+def whose(
+    poses: Sequence[FloatArray], numbers: Sequence[int | None], before: Mapping[int | None, FloatArray]
+) -> dict[int | None, int]:
+    """Which of N poses is each followed person's; the others are nobody's.
+
+    `People.update` gives its results in the order of the poses, but leaves out those it follows nobody for: where
+    there are such, a person's is the one most like what was theirs before.
+
+    Args:
+        poses: (V, 3) each, as the tracker got them.
+        numbers: of the people who were seen, in the order of their results; at most N.
+        before: (V, 3) of each person, from earlier frames.
+    """
+    found: dict[int | None, int] = {}
+    first = 0
+    for done, number in enumerate(numbers):
+        last = len(poses) - (len(numbers) - done)  # each who follows needs a pose too
+        choice = range(first, last + 1)
+        if not choice:
+            break
+        known = before.get(number)
+        index = choice[0] if known is None else min(choice, key=lambda one: _apart(poses[one], known))
+        found[number], first = index, index + 1
+    return found
+
+
+def _apart(a: FloatArray, b: FloatArray) -> float:
+    distances = np.abs(a[:, :2] - b[:, :2]).sum(axis=1)
+    return float(np.nanmean(distances)) if np.isfinite(distances).any() else float("inf")
