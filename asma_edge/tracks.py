@@ -64,14 +64,14 @@ class _Fit(NamedTuple):
     """How N poses fit P people.
 
     Attributes:
-        cost_PN: of taking the pose for the person's; infinite where it is too far away.
-        offset_PND: from where the body as a whole was expected.
-        expected_PN: whether the person was seen just now and was expected to look like this.
+        cost: (P, N) of taking the pose for the person's; infinite where it is too far away.
+        offset: (P, N, D) from where the body as a whole was expected.
+        expected: (P, N) whether the person was seen just now and was expected to look like this.
     """
 
-    cost_PN: Array
-    offset_PND: Array
-    expected_PN: npt.NDArray[np.bool_]
+    cost: Array
+    offset: Array
+    expected: npt.NDArray[np.bool_]
 
 
 class Tracks:
@@ -129,13 +129,13 @@ class Tracks:
         bodies: list[int] = []
         for one in np.argsort(-quality_N, kind="stable").tolist():
             twins = int((apart_NN[one, bodies] < _TWICE).sum())
-            if not twins or fit.expected_PN[:, one].sum() > twins:
+            if not twins or fit.expected[:, one].sum() > twins:
                 bodies.append(one)
-        for owner, column in enumerate(_pairs(fit.cost_PN[:, bodies])):
+        for owner, column in enumerate(_pairs(fit.cost[:, bodies])):
             if column >= 0:
                 one = bodies[column]
                 numbers[one] = known[owner].number
-                self._follow(known[owner], joints_NVD[one], float(size_N[one]), fit.offset_PND[owner, one], t)
+                self._follow(known[owner], joints_NVD[one], float(size_N[one]), fit.offset[owner, one], t)
         placed = [one for one in bodies if numbers[one] is not None]
         for one in bodies:
             enough = seen_NV[one].sum() >= self._fewest

@@ -239,6 +239,29 @@ def test_three_who_meet_at_one_spot_stay_who_they_are(
     assert switches <= (6 if hidden else 2)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("units", ["metres", "pixels"])
+def test_whatever_is_seen_each_pose_is_one_persons_or_nobodys(units: Any) -> None:
+    random = np.random.default_rng(5)
+    tracks, time = Tracks(BODY, units, ttl=1.0, max_people=4), 0.0
+    for _ in range(400):
+        time += random.choice([1e-7, 0.03, 0.5, 3.0], p=[0.1, 0.7, 0.15, 0.05])
+        poses = []
+        for _ in range(random.integers(0, 7)):
+            pose = random.normal(0, 10.0 ** random.integers(-8, 6), (25, 3)) * random.choice([0, 1], p=[0.1, 0.9])
+            pose[random.random(25) < random.choice([0.0, 0.5, 0.95])] = np.nan
+            pose[0] = pose[0] if not np.isnan(pose).any(axis=1).all() else 1.0
+            poses.append(pose.astype(np.float32))
+        if poses and random.random() < 0.5:
+            poses.append(poses[0].copy())
+        numbers = tracks.update(poses, time)
+        given = [number for number in numbers if number is not None]
+        assert len(numbers) == len(poses)
+        assert len(given) == len(set(given))
+        assert set(given) <= set(tracks.ids)
+        assert len(tracks.ids) <= 4
+
+
 def test_a_model_looks_at_one_person(recognizer: Recognizer, clip: FloatArray) -> None:
     two = np.stack([clip, at(clip, 2.0)], axis=1)
     with pytest.raises(PoseError, match="one person"):
