@@ -1,82 +1,62 @@
-"""``asma-edge serve``: recognise a stream of poses and show it on a page."""
+"""``asma-edge serve``: recognise like ``run``, and show it live on a page until Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import signal
-import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing, suppress
 from pathlib import Path
 
-from asma_edge.cli.shared import OK, Commands, add_command, add_threads, quiet_stderr
+from asma_edge.cli.outputs import add_mqtt_options, open_mqtt
+from asma_edge.cli.shared import INTERRUPTED, OK, Commands, add_command
+from asma_edge.cli.watch import Watch, add_source_options, say
 from asma_edge.errors import AsmaError
-from asma_edge.pose_source import PoseFrame, SourceError, read_poses
-from asma_edge.recognizer import Recognizer
+from asma_edge.outputs import EventLines, JsonResults
+from asma_edge.pipeline import Output
 from asma_edge.serve import PageOutput, PageServer
-from asma_edge.serve.follow import Follower, example, paced
+from asma_edge.sources import is_camera
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    text = "Recognise a stream of poses and show it live on a page, until Ctrl-C."
+    text = "Recognise what a camera, a video or a stream of poses shows; show it live on a page, until Ctrl-C."
     command = add_command(commands, "serve", _serve, text)
-    command.add_argument(
-        "--source", required=True, help="poses.jsonl, - for standard input, or example: people recorded in the bundle"
-    )
-    command.add_argument("--layout", help="layout of the poses, where it is not the bundle's")
-    command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
-    command.add_argument("--port", type=int, default=8080, help="default 8080; 0: any free one")
-    command.add_argument(
+    page = command.add_argument_group("page")
+    page.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only; 0.0.0.0: all)")
+    page.add_argument("--port", type=int, default=8080, help="default 8080; 0: any free one")
+    page.add_argument(
         "--token", help="what viewers must show, or @FILE that holds it (default: none on loopback, else a random one)"
     )
-    add_threads(command)
+    add_source_options(command)
+    add_mqtt_options(command)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    with ExitStack() as stack:
-        with quiet_stderr():
-            recognizer = Recognizer.load(options.model, layout=options.layout, num_threads=options.threads)
-        output = PageOutput(recognizer, options.source)
-        follower = Follower(recognizer, output, options.source)
-        frames = _frames(options.source, recognizer, stack)
-        token = _token(options.token)
-        server = stack.enter_context(closing(PageServer(output.hub, options.host, options.port, token)))
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    camera = is_camera(options.source)
+    # People watch: a recording is played as it happened.
+    options.realtime = options.realtime or not (camera or options.follow or options.source == "-")
+    watch = Watch(options)
+    page = PageOutput(watch.recognizer, Path(options.source).name, camera=camera, dropped=lambda: watch.dropped)
+    with closing(PageServer(page.hub, options.host, options.port, _token(options.token))) as server:
+        outputs: list[Output] = [page, JsonResults() if options.json else EventLines()]
+        mqtt = open_mqtt(options, watch.recognizer.info)
+        if mqtt is not None:
+            outputs.append(mqtt)
         _announce(server, options.json)
-        try:
-            for frame, age in frames:
-                follower.take(frame, age)
-            output.close()
-            if not options.json:
-                print("the source is over; the page stays until Ctrl-C", flush=True)
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
-    return OK
+        code, _ = watch.run(outputs)
+        if not watch.stopped:
+            say("the source is over; the page stays until Ctrl-C")
+            _wait()
+    return OK if code == INTERRUPTED else code
 
 
-def _frames(source: str, recognizer: Recognizer, stack: ExitStack) -> Iterable[tuple[PoseFrame, float | None]]:
-    """Frames, each with its age where that is known."""
-    if source == "-":
-        return ((frame, None) for frame in read_poses(sys.stdin.buffer, source))
-    if source == "example":
-        return paced(example(recognizer))
-    return paced(_read(source, stack))
-
-
-def _read(source: str, stack: ExitStack) -> Iterator[PoseFrame]:
-    try:
-        return read_poses(stack.enter_context(open(source, "rb")), source)
-    except OSError as error:
-        raise SourceError(
-            f"cannot read poses from '{source}'",
-            expected="a JSON Lines file, - or example",
-            got=error.strerror or type(error).__name__,
-            hint="check the path",
-        ) from error
+def _wait() -> None:
+    """Until SIGINT or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 def _token(text: str | None) -> str | None:
@@ -85,7 +65,7 @@ def _token(text: str | None) -> str | None:
         return text
     try:
         return Path(text[1:]).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise AsmaError(
             f"cannot read the token from '{text[1:]}'",
             expected="a text file with the token",
@@ -100,6 +80,5 @@ def _announce(server: PageServer, as_json: bool) -> None:
         return
     for url in server.urls():
         print(f"page: {url}", flush=True)
-    if not server.guard.addresses:
-        return
-    print("whoever has this address sees the page; what they see travels unencrypted", flush=True)
+    if server.guard.addresses:
+        say("whoever has this address sees the page; it travels unencrypted")

@@ -12,11 +12,18 @@ MAX_CLIENTS = 8
 _FRAMES = 4  # that wait for a slow client; older ones are dropped
 _EVENTS = 200  # that wait for a slow client
 
+Greeting = list[tuple[str, dict[str, Any]]]
+
 
 class Client:
-    """One browser's mailbox: `put` never waits, `take` does."""
+    """One browser's mailbox: `put` never waits, `take` does.
 
-    def __init__(self) -> None:
+    Args:
+        greeting: the (kind, values) with which it begins; the client's own thread writes them out.
+    """
+
+    def __init__(self, greeting: Greeting) -> None:
+        self._greeting = greeting
         self._changed = threading.Condition()
         self._events: deque[bytes] = deque(maxlen=_EVENTS)
         self._frames: deque[bytes] = deque(maxlen=_FRAMES)
@@ -37,27 +44,31 @@ class Client:
     def take(self, seconds: float) -> bytes | None:
         """All that waits; empty if nothing comes within ``seconds``; None once the hub is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._events or self._frames or self._closed, seconds)
+            self._changed.wait_for(self._ready, seconds)
             if self._closed:
                 return None
-            messages = b"".join([*self._events, *self._frames])
+            messages = [*self._events, *self._frames]
             self._events.clear()
             self._frames.clear()
-            return messages
+        greeting, self._greeting = self._greeting, []
+        return b"".join([*(encode(kind, values) for kind, values in greeting), *messages])
+
+    def _ready(self) -> bool:
+        return bool(self._greeting or self._events or self._frames or self._closed)
 
 
 class Hub:
     """The clients there are.
 
     Args:
-        greeting: makes the messages with which a client begins; called with ``lock`` held, so that nothing is
-            published between it and the client's first live message.
+        greeting: what a client is told first, in values that nobody changes later; called with ``lock`` held, so that
+            nothing is published between it and the client's first live message.
 
     Attributes:
         lock: hold it to change what the greeting tells, together with what is published about it.
     """
 
-    def __init__(self, greeting: Callable[[], list[tuple[str, dict[str, Any]]]]) -> None:
+    def __init__(self, greeting: Callable[[], Greeting]) -> None:
         self.lock = threading.RLock()
         self._greeting = greeting
         self._clients: set[Client] = set()
@@ -71,9 +82,7 @@ class Hub:
         with self.lock:
             if len(self._clients) >= MAX_CLIENTS or self._closed:
                 return None
-            client = Client()
-            for kind, values in self._greeting():
-                client.put(kind, encode(kind, values))
+            client = Client(self._greeting())
             self._clients.add(client)
             return client
 

@@ -5,29 +5,30 @@ from __future__ import annotations
 import math
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
 
-from asma_edge.pose_source import PoseFrame
+from asma_edge.pipeline import Results
 from asma_edge.recognizer import Recognizer
 from asma_edge.result import Result
 from asma_edge.serve.hub import Hub
 from asma_edge.serve.messages import describe, describe_person, score_pairs, whose
 from asma_edge.skeleton import FloatArray
+from asma_edge.sources import PoseFrame
 
 RATE = 15.0  # frames a second that are shown, at most
 ACTIONS = 100  # the latest, of which a new viewer is told
 HISTORY = 30.0  # seconds of scores of which a new viewer is told
 _ROWS = 2000  # of that history, at most
 _METER = 2.0  # seconds over which the rate of frames is measured
+_COSTS = 30  # frames, over which their cost is averaged: many complete no frame of the model's
 _REMEMBERED = 100  # people
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-Results = Sequence[tuple[int | None, Result]]
 
 
 class PageOutput:
@@ -36,17 +37,27 @@ class PageOutput:
     Args:
         recognizer: whose results come.
         source: its name, to show.
-        clock: seconds, for the rates.
+        camera: the source is a camera: its times are the system's monotonic clock, so the age of a frame is known.
+        dropped: how many frames the source has left out so far because newer ones were there.
+        clock: seconds, for rates and ages.
 
     Attributes:
         hub: where viewers join.
     """
 
-    def __init__(self, recognizer: Recognizer, source: str, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        source: str,
+        *,
+        camera: bool = False,
+        dropped: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.hub = Hub(self._greeting)
         self._about = {**describe(recognizer, source), "run": secrets.token_hex(4)}
         self._units, self._clock = recognizer.info.preprocess.units, clock
-        self._shape = (recognizer.poses.source.num_joints, 3)
+        self._camera, self._dropped = camera, dropped
         self._actions: deque[dict[str, Any]] = deque(maxlen=ACTIONS)
         self._open: dict[int | None, dict[str, Any]] = {}  # of the actions, those in progress
         self._counts: dict[str | None, dict[str, Any]] = {}
@@ -55,58 +66,55 @@ class PageOutput:
         self._poses: dict[int | None, FloatArray] = {}
         self._frame: dict[str, Any] | None = None
         self._over = False
-        self._number, self._t = 0, 0.0
+        self._number = 0
         self._due = -math.inf
         self._arrivals: deque[float] = deque()
-        self._costs: list[float] = []
+        self._costs: deque[float] = deque(maxlen=_COSTS)
 
-    def frame(
-        self, frame: PoseFrame, results: Results, *, age: float | None = None, dropped: int | None = None
-    ) -> None:
-        """Take a frame and what was recognised in it; never waits for a viewer.
-
-        Args:
-            frame: the poses.
-            results: (person's number, or None where there is only one; result) of those who were seen, in the order of
-                their poses, and of those whose action ended.
-            age: seconds from the capture of the frame until now, where that is known.
-            dropped: frames that were left out so far because newer ones were there, where that is known.
-        """
-        now = self._clock()
-        self._measure(now, results)
-        poses = [np.asarray(pose, dtype=np.float32) for pose in frame.people]
-        poses = [pose for pose in poses if pose.shape == self._shape and np.isfinite(pose).all(axis=1).any()]
-        numbers = [number for number, result in results if result.state != "nobody"]
-        owned = whose(poses, numbers, self._poses)
-        for number, index in owned.items():
-            _renew(self._poses, number, poses[index])
-        self._t = frame.t
+    def frame(self, frame: PoseFrame | None, results: Results) -> None:
+        """Take a frame and what was recognised in it; None: what ended with the source. Never waits for a viewer."""
         with self.hub.lock:
             for number, result in results:
-                self._take(number, result)
-            if now >= self._due:
-                self._due = max(self._due + 1 / RATE, now)
-                self._frame = {
-                    "t": round(frame.t, 3),
-                    "people": self._people(frame.t, poses, owned, results),
-                    "ms": round(float(np.mean(self._costs)), 3),
-                    "fps": self._rate(),
-                    "age": None if age is None else round(age * 1e3, 1),
-                    "dropped": dropped,
-                }
-                self._costs.clear()
-                self.hub.publish("frame", self._frame)
+                self._follow(number, result)
+            if frame is not None:
+                self._take(frame, results)
 
     def close(self) -> None:
         """The source is over; the page goes on showing how it ended."""
         with self.hub.lock:
-            for number in list(self._open):
-                self._end(number, self._t)
             self._over = True
             self.hub.publish("over", {})
 
+    def _take(self, frame: PoseFrame, results: Results) -> None:
+        now = self._clock()
+        self._arrivals.append(now)
+        while now - self._arrivals[0] > _METER:
+            self._arrivals.popleft()
+        self._costs.append(sum(result.latency_ms for _, result in results))
+        poses = [np.asarray(pose, dtype=np.float32) for pose in frame.poses]
+        poses = [pose for pose in poses if np.isfinite(pose).all(axis=1).any()]
+        owned = whose(poses, [number for number, result in results if result.state != "nobody"], self._poses)
+        for number, index in owned.items():
+            _renew(self._poses, number, poses[index])
+        if now < self._due:
+            return
+        self._due = max(self._due + 1 / RATE, now)
+        self._frame = {
+            "t": round(frame.t, 3),
+            "people": self._people(frame.t, poses, owned, results),
+            "ms": round(float(np.mean(self._costs)), 3),
+            "fps": self._rate(),
+            "age": round((now - frame.t) * 1e3, 1) if self._camera else None,
+            "dropped": self._dropped(),
+        }
+        self.hub.publish("frame", self._frame)
+
     def _greeting(self) -> list[tuple[str, dict[str, Any]]]:
-        past = {"actions": list(self._actions), "counts": list(self._counts.values()), "history": list(self._history)}
+        past = {
+            "actions": [dict(action) for action in self._actions],
+            "counts": [dict(count) for count in self._counts.values()],
+            "history": list(self._history),
+        }
         messages: list[tuple[str, dict[str, Any]]] = [("hello", {**self._about, **past})]
         if self._frame is not None:
             messages.append(("frame", self._frame))
@@ -114,7 +122,7 @@ class PageOutput:
             messages.append(("over", {}))
         return messages
 
-    def _take(self, number: int | None, result: Result) -> None:
+    def _follow(self, number: int | None, result: Result) -> None:
         """Follow actions and counts: viewers are told all of them, however few frames they see."""
         if result.state != "between frames":
             _renew(self._results, number, result)
@@ -172,12 +180,6 @@ class PageOutput:
             self._history.popleft()
         rest = [pose for index, pose in enumerate(poses) if index not in owned.values()]
         return people + [describe_person(None, pose, None, self._units) for pose in rest]
-
-    def _measure(self, now: float, results: Results) -> None:
-        self._arrivals.append(now)
-        while now - self._arrivals[0] > _METER:
-            self._arrivals.popleft()
-        self._costs.append(sum(result.latency_ms for _, result in results))
 
     def _rate(self) -> float | None:
         """Frames a second that arrived lately."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
 )  # fmt: skip
+_EXEC = "import os, sys; a = sys.argv; os.dup2(int(a[1]), 3); os.dup2(int(a[2]), 4); os.execv(a[3], a[3:])"
 
 
 class Chromium:
@@ -32,8 +35,10 @@ class Chromium:
     def __init__(self, profile: Path) -> None:
         assert PROGRAM is not None
         (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
-        pipes = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-        command = ["sh", "-c", pipes, "sh", PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        # Chromium reads from 3 and writes to 4: neither may be the one that the other is copied over.
+        theirs_in, theirs_out = _moved(theirs_in), _moved(theirs_out)
+        start = [sys.executable, "-c", _EXEC, str(theirs_in), str(theirs_out)]
+        command = [*start, PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(
             command, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -62,9 +67,7 @@ class Chromium:
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Load a page in a window of this size (CSS pixels); under 600 a phone's."""
         phone = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=url)
@@ -115,3 +118,10 @@ class Chromium:
             self.problems.append(f"{values['entry']['text']} {values['entry'].get('url', '')}")
         elif method == "Runtime.consoleAPICalled" and values["type"] in ("error", "warning", "assert"):
             self.problems.append(str(values["args"]))
+
+
+def _moved(number: int) -> int:
+    """A file descriptor as another one, from 10 on."""
+    moved = fcntl.fcntl(number, fcntl.F_DUPFD, 10)
+    os.close(number)
+    return moved

@@ -47,7 +47,7 @@ export class Chart {
     return [...most]
       .filter(([, score]) => score >= LEAST)
       .sort((a, b) => b[1] - a[1])
-      .slice(0, 7)
+      .slice(0, 6)
       .map(([k]) => [k, newest?.get(k) ?? 0])
       .sort((a, b) => a[0] - b[0]);
   }
@@ -94,7 +94,9 @@ export class Chart {
     c.lineJoin = "round";
     const rows = this.rows.get(id) ?? [];
     for (const [k] of this.likely(id)) this.#line(c, rows, k, x, y, colour(`--c${k % COLOURS}`));
-    for (const action of actions) this.#bar(c, action, x, bottom + 6, left, right, colour);
+    actions.forEach((action, index) => {
+      this.#bar(c, action, actions[index + 1]?.t ?? Infinity, x, bottom + 6, left, right, colour);
+    });
     c.restore();
   }
 
@@ -127,7 +129,7 @@ export class Chart {
     c.setLineDash([]);
   }
 
-  #bar(c, action, x, top, left, right, colour) {
+  #bar(c, action, next, x, top, left, right, colour) {
     const from = Math.max(x(action.t), left);
     const to = x(action.end ?? this.now);
     if (to <= left || from > right) return;
@@ -141,7 +143,7 @@ export class Chart {
     c.fillRect(from, top, 3, LANE - 6);
     c.fillStyle = colour("--ink");
     c.textAlign = "left";
-    const room = to - from - 12;
+    const room = Math.min(to, x(next)) - from - 12;
     if (room < 12) return;
     let text = action.label;
     while (text && c.measureText(text).width > room) text = text.slice(0, -1);

@@ -63,42 +63,45 @@ export class Stage {
     if (!this.box) return;
     const c = this.canvas.getContext("2d");
     c.scale(ratio, ratio);
-    const style = getComputedStyle(this.canvas);
     const two = this.side && !this.flat;
-    const split = two ? Math.round(width * 0.58) : width;
-    this.#view(c, style, 0, split, height, 0, two ? "front" : "");
-    if (two) this.#view(c, style, split, width - split, height, 2, "side, the camera is on the left");
+    const size = [0, 1, 2].map((axis) => Math.max(this.box.high[axis] - this.box.low[axis], 1e-6));
+    const [front, side] = [0, 2].map((axis) => Math.max(size[axis], 0.7 * size[1]));
+    const split = two ? (width * front) / (front + side) : width;
+    const room = (axis, wide) => (0.8 * wide) / Math.max(size[axis], 0.4 * size[1]);
+    const scale = Math.min((height - 84) / size[1], room(0, split), two ? room(2, width - split) : Infinity);
+    const title = this.flat ? "as the camera sees it" : "front";
+    this.#view(c, 0, split, height, 0, scale, `${title} (paler: the right side)`);
+    if (two) this.#view(c, split, width - split, height, 2, scale, "side (camera on the left)");
   }
 
-  /** One view: `axis` of the box lies across, y always up. */
-  #view(c, style, left, width, height, axis, title) {
+  /** One view: `axis` of the box lies across, y always up; `scale` in CSS pixels a unit. */
+  #view(c, left, width, height, axis, scale, title) {
+    const style = getComputedStyle(this.canvas);
     const { low, high } = this.box;
     // In metres x is larger on the right of a person who faces the camera: on the left of what it sees.
     const across = axis === 2 || this.flat !== this.mirror ? 1 : -1;
     const up = this.flat ? 1 : -1;
-    const size = (a) => Math.max(high[a] - low[a], 1e-6);
-    const scale = Math.min((height - 78) / size(1), (this.flat ? 0.86 : 0.8) * width / Math.max(size(axis), 0.4 * size(1)));
     const mid = (a) => (low[a] + high[a]) / 2;
+    const tall = (high[1] - low[1]) * scale;
+    const ground = height - 18;
     const at = (p) => p && [
       left + width / 2 + across * (p[axis] - mid(axis)) * scale,
-      height / 2 + 4 + up * (p[1] - mid(1)) * scale,
+      ground - 10 - tall / 2 + up * (p[1] - mid(1)) * scale,
     ];
-    const floor = height / 2 + 4 + (size(1) * scale) / 2 + 10;
     c.strokeStyle = style.getPropertyValue("--line");
     c.lineWidth = 1;
     c.beginPath();
-    c.moveTo(left + 12, floor);
-    c.lineTo(left + width - 12, floor);
+    c.moveTo(left + 12, ground);
+    c.lineTo(left + width - 12, ground);
     c.stroke();
     c.fillStyle = style.getPropertyValue("--muted");
     c.font = "12px system-ui, sans-serif";
     c.textAlign = "left";
     c.fillText(title, left + 12, 14);
-    const body = size(1) * scale;
-    for (const person of this.people) this.#person(c, style, person, at, body);
+    for (const person of this.people) this.#person(c, style, person, at, tall, axis === 0);
   }
 
-  #person(c, style, person, at, body) {
+  #person(c, style, person, at, body, named) {
     const points = person.points.map(at);
     const colour = style.getPropertyValue(person.colour);
     const thick = Math.max(3, Math.min(8, body / 42));
@@ -134,7 +137,8 @@ export class Stage {
       c.fillStyle = colour;
       disc(c, head, Math.max(thick * 1.4, body / 17));
     }
-    if (person.name && head) {
+    if (named && person.name && head) {
+      c.fillStyle = style.getPropertyValue("--ink");
       c.font = "600 13px system-ui, sans-serif";
       c.textAlign = "center";
       c.fillText(person.name, head[0], head[1] - body / 17 - 8);
