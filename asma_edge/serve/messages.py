@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,8 +36,8 @@ def describe(recognizer: Recognizer, source: str) -> dict[str, Any]:
 def pose_numbers(pose: FloatArray, units: str) -> list[float | None]:
     """A pose (V, 3) as V x, y, z in metres (three decimals), or V x, y in pixels (one); a missing joint is nulls."""
     dims, decimals = (2, 1) if units == "pixels" else (3, 3)
-    rows = np.round(pose[:, :dims].astype(np.float64), decimals)
-    return [value if np.isfinite(row).all() else None for row in rows for value in row.tolist()]
+    rows = np.round(pose[:, :dims].astype(np.float64), decimals).tolist()
+    return [value if math.isfinite(sum(row)) else None for row in rows for value in row]
 
 
 def score_pairs(scores: FloatArray) -> list[list[float]]:

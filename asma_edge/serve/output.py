@@ -150,7 +150,7 @@ class PageOutput:
             "end": None,
             "score": round(result.score, 3),
         }
-        self._open[number] = action
+        _renew(self._open, number, action)
         self._actions.append(action)
         self.hub.publish("action", action)
         count = self._count(result.label)

@@ -83,7 +83,7 @@ export class Stage {
     const up = this.flat ? 1 : -1;
     const mid = (a) => (low[a] + high[a]) / 2;
     const tall = (high[1] - low[1]) * scale;
-    const ground = height - 18;
+    const ground = Math.min(height - 18, (height + tall) / 2 + 44);
     const at = (p) => p && [
       left + width / 2 + across * (p[axis] - mid(axis)) * scale,
       ground - 10 - tall / 2 + up * (p[1] - mid(1)) * scale,
