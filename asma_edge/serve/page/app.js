@@ -174,14 +174,20 @@ function drawCounts() {
   el("no-counts").hidden = rows.length > 0;
 }
 
-let spokenAt = 0;
+let quiet = false;
 /** What a screen reader is told: what people do, when that changes, and not too often. */
 function speak() {
+  if (quiet || !frame) return;
   const people = frame.people.filter(({ state }) => state !== null);
-  const text = people.map(({ id, label, state }) => `${nameOf(id)} ${label ?? STATES[state] ?? ""}`.trim()).join(", ");
-  if (performance.now() - spokenAt < SPOKEN) return;
-  if (el("spoken").textContent !== text) spokenAt = performance.now();
-  say(el("spoken"), text || "nobody is seen");
+  const texts = people.map(({ id, label, state }) => `${nameOf(id)} ${label ?? STATES[state] ?? ""}`.trim());
+  const text = texts.join(", ") || STATES.nobody;
+  if (el("spoken").textContent === text) return;
+  el("spoken").textContent = text;
+  quiet = true;
+  setTimeout(() => {
+    quiet = false;
+    speak();
+  }, SPOKEN);
 }
 
 let asked = false;
