@@ -212,6 +212,7 @@ class PiCamera(Camera):
 
 
 def _picamera2() -> Any:
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")  # it tells of every step otherwise
     try:
         return require("picamera2", "camera")
     except ExtraMissingError as error:
