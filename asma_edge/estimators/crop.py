@@ -34,9 +34,7 @@ class Square(NamedTuple):
         if step < 1.5:
             sampled = _bilinear(image, self._centres(self.y, size), self._centres(self.x, size))
         else:
-            sampled = _averaged(
-                image, _taps(self.y, step, size, height), _taps(self.x, step, size, width)
-            )
+            sampled = _averaged(image, _taps(self.y, step, size, height), _taps(self.x, step, size, width))
         rows, columns = self._centres(self.y, size), self._centres(self.x, size)
         sampled[(rows < -0.5) | (rows > height - 0.5)] = 0
         sampled[:, (columns < -0.5) | (columns > width - 0.5)] = 0
@@ -71,7 +69,7 @@ def _averaged(image: Image, rows: npt.NDArray[np.int64], columns: npt.NDArray[np
     for column in columns:
         total += bands[:, column]
     count = rows.shape[0] * columns.shape[0]
-    return ((total + count // 2) // count).astype(np.uint8)
+    return np.asarray((total + count // 2) // count, dtype=np.uint8)
 
 
 def _bilinear(image: Image, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Image:

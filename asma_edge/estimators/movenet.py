@@ -141,7 +141,7 @@ def _load(path: Path, num_threads: int) -> Any:
     return interpreter
 
 
-def _check(path: Path, given: list[dict[str, Any]], made: list[dict[str, Any]]) -> type[np.generic]:
+def _check(path: Path, given: list[dict[str, Any]], made: list[dict[str, Any]]) -> np.dtype[Any]:
     """The type of the input's numbers, if the shapes are those of a single-pose MoveNet."""
     inputs, outputs = [_describe(tensor) for tensor in given], [_describe(tensor) for tensor in made]
     if len(given) == len(made) == 1:
@@ -149,7 +149,7 @@ def _check(path: Path, given: list[dict[str, Any]], made: list[dict[str, Any]]) 
         square = len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[1] >= 32 and shape[3] == 3
         result = tuple(int(side) for side in made[0]["shape"]) == (1, 1, _JOINTS.num_joints, 3)
         if square and dtype.name in ("uint8", "int32", "float32") and result and made[0]["dtype"] == np.float32:
-            return dtype.type
+            return dtype
     raise EstimatorError(
         f"'{path}' is not a single-pose MoveNet",
         expected="one input (1, S, S, 3) uint8, int32 or float32; one output (1, 1, 17, 3) float32",
@@ -160,4 +160,3 @@ def _check(path: Path, given: list[dict[str, Any]], made: list[dict[str, Any]]) 
 
 def _describe(tensor: dict[str, Any]) -> str:
     return f"{tuple(int(side) for side in tensor['shape'])} {np.dtype(tensor['dtype']).name}"
-

@@ -34,9 +34,7 @@ class VideoFile:
         ExtraMissingError: OpenCV is not installed.
     """
 
-    def __init__(
-        self, path: str | Path, *, realtime: bool = False, notice: Callable[[str], None] = to_stderr
-    ) -> None:
+    def __init__(self, path: str | Path, *, realtime: bool = False, notice: Callable[[str], None] = to_stderr) -> None:
         self.name, self.dropped = str(path), 0
         self._realtime, self._notice = realtime, notice
         self._cv2 = opencv()
