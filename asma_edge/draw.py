@@ -110,11 +110,8 @@ class FrontView:
 def _places(person: FloatArray, shape: tuple[int, ...]) -> list[tuple[int, int] | None]:
     """Whole pixels of the joints; None where missing or far beyond the picture."""
     limit = 4 * max(shape)
-    good = (np.abs(person[:, :2]) < limit).all(axis=1)  # not where NaN
-    return [
-        (round(float(x)), round(float(y))) if fine else None
-        for fine, (x, y) in zip(good.tolist(), person[:, :2], strict=True)
-    ]
+    # Comparisons with NaN are false.
+    return [(round(x), round(y)) if abs(x) < limit and abs(y) < limit else None for x, y, _ in person.tolist()]
 
 
 def _write(cv2: Any, drawn: Image, lines: Sequence[str]) -> None:

@@ -145,7 +145,8 @@ def _check(path: Path, given: list[dict[str, Any]], made: list[dict[str, Any]]) 
     """The type of the input's numbers, if the shapes are those of a single-pose MoveNet."""
     inputs, outputs = [_describe(tensor) for tensor in given], [_describe(tensor) for tensor in made]
     if len(given) == len(made) == 1:
-        shape, dtype = tuple(int(side) for side in given[0]["shape"]), np.dtype(given[0]["dtype"])
+        shape = tuple(int(side) for side in given[0]["shape"])
+        dtype: np.dtype[Any] = np.dtype(given[0]["dtype"])
         square = len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[1] >= 32 and shape[3] == 3
         result = tuple(int(side) for side in made[0]["shape"]) == (1, 1, _JOINTS.num_joints, 3)
         if square and dtype.name in ("uint8", "int32", "float32") and result and made[0]["dtype"] == np.float32:
