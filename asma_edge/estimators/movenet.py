@@ -67,8 +67,9 @@ class MoveNet:
         check_image(image)
         if self._interpreter is None:
             raise EstimatorError("the pose estimator is closed", expected="one in use", hint="open it again")
-        square = self._square or around(image)
-        pose = self._find(image, square)
+        pose = self._find(image, self._square or around(image))
+        if pose[:, 2].mean() < _MIN_MEAN and self._square is not None:
+            pose = self._find(image, around(image))  # lost: it may be elsewhere
         if pose[:, 2].mean() < _MIN_MEAN:
             self._square = None
             nobody = np.empty((0, _JOINTS.num_joints, 3), dtype=np.float32)
