@@ -1,8 +1,8 @@
 """MediaPipe Pose from its wheel (extra ``[mediapipe]``): 33 joints in metres.
 
-Two programming interfaces stand behind one class. ``mp.solutions.pose`` brings its weights inside the wheel; it
-exists up to release 0.10.21 (Python 3.12 at most). Later releases have the Tasks interface alone, and no weights: it
-takes a pose landmarker (``pose_landmarker_lite.task`` and others) that the user names.
+Two programming interfaces stand behind one class. ``mp.solutions.pose`` brings its weights inside the wheel; its last
+releases are 0.10.21 on x86-64 and 0.10.18 on aarch64, for Python 3.12 at most. Later ones have the Tasks interface
+alone, and no weights: it takes a pose landmarker (``pose_landmarker_lite.task`` and others) that the user names.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class _Solutions:
                 "the installed MediaPipe has no weights inside",
                 expected="release 0.10.21 or older, or the path of a pose_landmarker .task file",
                 got=f"release {getattr(module, '__version__', 'unknown')}",
-                hint="pip install 'mediapipe==0.10.21' (Python 3.12 at most), or name a .task file; see docs/camera.md",
+                hint="pip install 'mediapipe<0.10.22' (Python 3.12 at most), or name a .task file; see docs/camera.md",
             )
         self._pose = solutions.pose.Pose(static_image_mode=False, model_complexity=1, smooth_landmarks=True)
 
