@@ -55,9 +55,10 @@ def draw(
     cv2 = opencv()
     drawn = np.full((size[1], size[0], 3), _BACKGROUND, dtype=np.uint8) if image is None else np.array(image, order="C")
     thickness = max(1, round(drawn.shape[0] / 240))
+    bones = [*layout.edges, *_across(layout)]
     for number, person in enumerate(people):
         colour, places = COLOURS[number % len(COLOURS)], _places(person, drawn.shape)
-        for a, b in layout.edges:
+        for a, b in bones:
             start, end = places[a], places[b]
             if start is not None and end is not None:
                 cv2.line(drawn, start, end, _SHADOW, thickness + 2, cv2.LINE_AA)
@@ -105,6 +106,12 @@ class FrontView:
         for person in people:
             person[:, :2] = (person[:, :2] - middle) * scale + np.array(self.size) / 2
         return people
+
+
+def _across(layout: Layout) -> list[tuple[int, int]]:
+    """Shoulders and hips, joined for the eye: a layout is a tree, and its bones alone leave the trunk open."""
+    pairs = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+    return [(layout.joints.index(a), layout.joints.index(b)) for a, b in pairs if {a, b} <= set(layout.joints)]
 
 
 def _places(person: FloatArray, shape: tuple[int, ...]) -> list[tuple[int, int] | None]:

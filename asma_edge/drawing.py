@@ -96,6 +96,7 @@ class Captions:
     """The text beside the people. Events are over in a frame: they stay for a second."""
 
     def __init__(self) -> None:
+        self._said: dict[int | None, str] = {}
         self._events: dict[int | None, tuple[float, str]] = {}
         self._counts: dict[int | None, tuple[str, int]] = {}
 
@@ -109,9 +110,7 @@ class Captions:
             if repetition is not None:
                 self._counts[person] = (repetition.label, repetition.number)
             words = [] if person is None else [f"#{person}"]
-            words.append(result.label or result.state)
-            if result.label and result.score:
-                words.append(f"{result.score:.2f}")
+            words.append(self._say(person, result))
             since, event = self._events.get(person, (-math.inf, ""))
             if 0 <= t - since <= _SHOWN:
                 words.append(f"({event})")
@@ -120,6 +119,16 @@ class Captions:
                 words.append(f"{label} x{number}" if label != result.label else f"x{number}")
             lines.append(" ".join(words))
         return lines
+
+    def _say(self, person: int | None, result: Result) -> str:
+        """Label and score; between the model's frames, those of the last one."""
+        if result.state != "between frames" or person not in self._said:
+            if result.label is None:
+                said = "no action" if result.state == "ready" else result.state
+            else:
+                said = f"{result.label} {result.score:.2f}" if result.score else result.label
+            self._said[person] = said
+        return self._said[person]
 
 
 class _Video:

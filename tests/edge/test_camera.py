@@ -163,7 +163,7 @@ def test_an_index_without_device_lists_what_is_there(monkeypatch: pytest.MonkeyP
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ExtraMissingError, match="python3-picamera2.*\n?.*system-site-packages"):
+    with pytest.raises(ExtraMissingError, match=r"python3-picamera2.*\n?.*system-site-packages"):
         PiCamera()
     with pytest.raises(ExtraMissingError, match=r"asma-edge\[camera\]"):
         OpenCvCamera()

@@ -89,6 +89,13 @@ def test_captions_keep_events_for_a_second_and_count() -> None:
     assert captions(3.0, [(None, result(label="jump"))]) == ["jump 0.93 squat x2"]
 
 
+def test_captions_do_not_flicker_between_frames() -> None:
+    captions = Captions()
+    between = result(label=None, score=0.0, state="between frames")
+    assert captions(0.0, [(None, result())]) == captions(0.01, [(None, between)]) == ["squat 0.93"]
+    assert captions(0.1, [(None, result(label=None))]) == captions(0.11, [(None, between)]) == ["no action"]
+
+
 def write(path: Path, times: list[float]) -> Any:
     picture = np.zeros((48, 64, 3), dtype=np.uint8)
     with Drawing(path, COCO, "pixels") as drawing:

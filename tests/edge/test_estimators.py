@@ -266,7 +266,7 @@ def test_mediapipe_without_weights_or_model_says_what_to_do(
     with pytest.raises(EstimatorError, match="No such file"):
         MediaPipePoses(tmp_path / "none.task")
     task.write_bytes(b"other")
-    with pytest.raises(EstimatorError, match="(?s)Unable to open zip archive.*pose_landmarker"):
+    with pytest.raises(EstimatorError, match=r"(?s)Unable to open zip archive.*pose_landmarker"):
         MediaPipePoses(task)
     for count in (0, 2, True):
         with pytest.raises(AsmaError, match="unusable number of people"):
