@@ -1,134 +1,265 @@
-"""Skeletons, labels and scores drawn for a person to check (extra ``[camera]``: OpenCV)."""
+"""A drawing of what was recognised, as a video or as a folder of pictures (extra ``[camera]``: OpenCV)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from asma_edge.errors import AsmaError
 from asma_edge.opencv import opencv
+from asma_edge.picture import FrontView, draw
 from asma_edge.preprocess import Units
-from asma_edge.skeleton import FloatArray, Layout
-from asma_edge.sources.frames import Image
+from asma_edge.result import Result
+from asma_edge.skeleton import Layout
+from asma_edge.sources.frames import Image, PoseFrame
 
-CANVAS = (640, 480)  # width and height in pixels where there is no picture
-# Okabe and Ito's colours, which colour-blind people tell apart; RGB.
-COLOURS = (
-    (86, 180, 233),
-    (230, 159, 0),
-    (0, 158, 115),
-    (240, 228, 66),
-    (204, 121, 167),
-    (213, 94, 0),
-    (0, 114, 178),
-)
-_BACKGROUND, _INK, _SHADOW = 32, (255, 255, 255), (0, 0, 0)
-_UNSURE = 0.3  # of a joint's score: drawn as a ring below it
-_MARGIN = 0.1  # of the canvas, around what was seen so far
-_SMALLEST_VIEW = {"metres": 2.2, "pixels": 64.0}  # height of what the canvas shows at least
+_MAX_SIDE = 1280  # pixels; larger pictures are drawn smaller
+_WAIT = 10  # frames before the video's rate is known
+_RATES = (1.0, 60.0)  # frames a second
+_LONGEST_PAUSE = 2.0  # seconds that a pause lasts in the video at most
+_SHOWN = 1.0  # seconds that an event stays on the picture
+_SUFFIX = ".mp4"
 
 
-def draw(
-    image: Image | None,
-    people: Sequence[FloatArray],
-    layout: Layout,
-    lines: Sequence[str] = (),
-    size: tuple[int, int] = CANVAS,
-) -> Image:
-    """A picture with skeletons and text on it.
+class DrawingError(AsmaError):
+    """A drawing cannot be written; the message names it."""
+
+
+class Drawing:
+    """Draws every frame: skeletons, and a line of text a person with label, score, event and repetitions.
+
+    A video keeps the frames' times: its rate is that of the first frames, and where a frame is late the one before
+    stays on the screen.
 
     Args:
-        image: (H, W, 3) RGB, which stays as it is; None draws on a dark canvas.
-        people: (V, 3) x, y, score of each person in pixels of the picture; NaN = missing.
-        layout: of the people.
-        lines: of text, from the upper left corner down.
-        size: (width, height) of the canvas, in pixels.
-
-    Returns:
-        (H, W, 3) RGB.
+        path: an .mp4 file, or a folder for pictures (000001.jpg, ...); replaced, or made if need be.
+        layout: of the poses.
+        units: of the poses; where frames have no picture, metres are drawn as seen from the front.
 
     Raises:
+        DrawingError: the path is neither, or cannot be written.
         ExtraMissingError: OpenCV is not installed.
     """
-    cv2 = opencv()
-    drawn = np.full((size[1], size[0], 3), _BACKGROUND, dtype=np.uint8) if image is None else np.array(image, order="C")
-    thickness = max(1, round(drawn.shape[0] / 240))
-    bones = [*layout.edges, *_across(layout)]
-    for number, person in enumerate(people):
-        colour, places = COLOURS[number % len(COLOURS)], _places(person, drawn.shape)
-        for a, b in bones:
-            start, end = places[a], places[b]
-            if start is not None and end is not None:
-                cv2.line(drawn, start, end, _SHADOW, thickness + 2, cv2.LINE_AA)
-                cv2.line(drawn, start, end, colour, thickness, cv2.LINE_AA)
-        for place, score in zip(places, person[:, 2], strict=True):
-            if place is not None:
-                cv2.circle(drawn, place, thickness + 2, _SHADOW, -1, cv2.LINE_AA)
-                cv2.circle(drawn, place, thickness + 1, colour, 1 if score < _UNSURE else -1, cv2.LINE_AA)
-    _write(cv2, drawn, lines)
-    return drawn
+
+    def __init__(self, path: str | Path, layout: Layout, units: Units) -> None:
+        self._path, self._layout = Path(path), layout
+        self._cv2 = opencv()
+        self._view = FrontView(units)
+        self._captions = Captions()
+        self._output = _open(self._path, self._cv2)
+
+    def __enter__(self) -> Drawing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def frame(self, frame: PoseFrame | None, results: Sequence[tuple[int | None, Result]]) -> None:
+        """Draw a frame and what was recognised on it; None, at the end, draws nothing.
+
+        Raises:
+            DrawingError: it cannot be written.
+        """
+        if frame is None:
+            return
+        image, people = frame.image, list(frame.pixels)
+        if image is None:
+            people = self._view(frame.poses)
+        else:
+            image, people = self._fit(image, people)
+        lines = self._captions(frame.t, results)
+        self._output.add(frame.t, draw(image, people, self._layout, lines))
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises:
+            DrawingError: it is not whole.
+        """
+        self._output.close()
+
+    def _fit(self, image: Image, people: list[Any]) -> tuple[Image, list[Any]]:
+        height, width = image.shape[:2]
+        shrink = _MAX_SIDE / max(height, width)
+        if shrink >= 1:
+            return image, people
+        size = (round(width * shrink), round(height * shrink))
+        factor = np.array([shrink, shrink, 1], dtype=np.float32)
+        resized: Image = self._cv2.resize(image, size, interpolation=self._cv2.INTER_AREA)
+        return resized, [np.asarray(person) * factor for person in people]
 
 
-class FrontView:
-    """Poses without a picture, as a camera would see them: placed on a canvas that shows all that was seen so far.
+class Captions:
+    """The text beside the people. Events are over in a frame: they stay for a second."""
 
-    Args:
-        units: metres are seen from the front (x to the left, y up); pixels as in their picture.
-        size: (width, height) of the canvas, in pixels.
-    """
+    def __init__(self) -> None:
+        self._said: dict[int | None, str] = {}
+        self._events: dict[int | None, tuple[float, str]] = {}
+        self._counts: dict[int | None, tuple[str | None, int]] = {}
 
-    def __init__(self, units: Units, size: tuple[int, int] = CANVAS) -> None:
-        self._units, self.size = units, size
-        self._low = np.full(2, np.inf)
-        self._high = np.full(2, -np.inf)
+    def __call__(self, t: float, results: Sequence[tuple[int | None, Result]]) -> list[str]:
+        """A line for each result at ``t`` seconds, such as ``#2 squat 0.93 (start) x4``."""
+        lines = []
+        for person, result in results:
+            if result.event is not None:
+                self._events[person] = (t, result.event)
+            repetition = getattr(result, "repetition", None)
+            if repetition is not None:
+                self._counts[person] = (repetition.label, repetition.number)
+            words = [] if person is None else [f"#{person}"]
+            words.append(self._say(person, result))
+            since, event = self._events.get(person, (-math.inf, ""))
+            if 0 <= t - since <= _SHOWN:
+                words.append(f"({event})")
+            if person in self._counts:
+                label, number = self._counts[person]
+                words.append(f"x{number}" if label in (None, result.label) else f"{label} x{number}")
+            lines.append(" ".join(words))
+        return lines
 
-    def __call__(self, poses: Sequence[npt.ArrayLike]) -> list[FloatArray]:
-        """(V, 3) x, y, score on the canvas, of poses (V, 3)."""
-        people = [np.array(pose, dtype=np.float32) for pose in poses]
-        for person in people:
-            if self._units == "metres":
-                person[:, :2] *= -1
-                person[:, 2] = 1.0
-            seen = person[np.isfinite(person[:, :2]).all(axis=1), :2]
-            if len(seen):
-                self._low, self._high = (
-                    np.minimum(self._low, seen.min(axis=0)),
-                    np.maximum(self._high, seen.max(axis=0)),
-                )
-        if not np.isfinite(self._low).all():
-            return people
-        canvas = np.array(self.size) * (1 - 2 * _MARGIN)
-        extent = np.maximum(self._high - self._low, [0, _SMALLEST_VIEW[self._units]])
-        scale = float((canvas / np.maximum(extent, 1e-6)).min())
-        middle = (self._low + self._high) / 2
-        for person in people:
-            person[:, :2] = (person[:, :2] - middle) * scale + np.array(self.size) / 2
-        return people
-
-
-def _across(layout: Layout) -> list[tuple[int, int]]:
-    """Shoulders and hips, joined for the eye: a layout is a tree, and its bones alone leave the trunk open."""
-    pairs = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
-    return [(layout.joints.index(a), layout.joints.index(b)) for a, b in pairs if {a, b} <= set(layout.joints)]
+    def _say(self, person: int | None, result: Result) -> str:
+        """Label and score; between the model's frames, those of the last one."""
+        if result.state != "between frames" or person not in self._said:
+            if result.label is None:
+                said = "no action" if result.state == "ready" else result.state
+            else:
+                said = f"{result.label} {result.score:.2f}" if result.score else result.label
+            self._said[person] = said
+        return self._said[person]
 
 
-def _places(person: FloatArray, shape: tuple[int, ...]) -> list[tuple[int, int] | None]:
-    """Whole pixels of the joints; None where missing or far beyond the picture."""
-    limit = 4 * max(shape)
-    # Comparisons with NaN are false.
-    return [(round(x), round(y)) if abs(x) < limit and abs(y) < limit else None for x, y, _ in person.tolist()]
+class _Video:
+    """Frames at a steady rate; the rate is known after the first few."""
+
+    def __init__(self, path: Path, cv2: Any) -> None:
+        self._path, self._cv2 = path, cv2
+        self._waiting: list[tuple[float, Image]] = []
+        self._writer: Any = None
+        self._fps = 0.0
+        self._next = 0.0  # time of the next frame of the video, seconds
+        self._last: tuple[float, Image] | None = None
+        self._closed = False
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            raise _refuse(path, error) from error
+
+    def add(self, t: float, image: Image) -> None:
+        if self._writer is None:
+            self._waiting.append((t, image))
+            if len(self._waiting) >= _WAIT:
+                self._begin()
+        else:
+            self._write(t, image)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is None and self._waiting:
+            self._begin()
+        if self._writer is None:
+            self._path.unlink(missing_ok=True)  # nothing was seen: no file is clearer than an empty one
+            return
+        if self._last is not None:
+            self._writer.write(self._last[1])
+        self._writer.release()
+        # OpenCV does not tell of a full disk. The table at a file's end is missing then.
+        check = self._cv2.VideoCapture(str(self._path))
+        whole = check.isOpened()
+        check.release()
+        if not whole:
+            raise DrawingError(
+                f"the drawing '{self._path}' is not whole",
+                expected="a video that can be opened again",
+                got="one that breaks off",
+                hint="check the space that is left on the disk",
+            )
+
+    def _begin(self) -> None:
+        times = np.array([t for t, _ in self._waiting])
+        steps = np.diff(times)
+        steps = steps[steps > 0]
+        step = float(np.median(steps)) if len(steps) else 1 / 30
+        self._fps = float(np.clip(round(1 / step, 3), *_RATES))
+        height, width = self._waiting[0][1].shape[:2]
+        code = self._cv2.VideoWriter_fourcc(*"mp4v")
+        self._writer = self._cv2.VideoWriter(str(self._path), code, self._fps, (width, height))
+        if not self._writer.isOpened():
+            raise DrawingError(
+                f"cannot write the drawing '{self._path}'",
+                expected="an OpenCV that encodes MPEG-4 (mp4v)",
+                got="a video writer that does not open",
+                hint="pip install 'asma-edge[camera]', or draw into a folder instead",
+            )
+        self._size = (width, height)
+        waiting, self._waiting = self._waiting, []
+        for t, image in waiting:
+            self._write(t, image)
+
+    def _write(self, t: float, image: Image) -> None:
+        """Write the frame before as often as it takes until ``t``, and keep this one."""
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = self._cv2.resize(image, self._size)
+        picture = self._cv2.cvtColor(image, self._cv2.COLOR_RGB2BGR)
+        if self._last is not None:
+            before, kept = self._last
+            pause = t - before
+            if not 0 < pause <= _LONGEST_PAUSE:  # the clock was set, or the camera was gone
+                self._next = t - min(max(pause, 1 / self._fps), _LONGEST_PAUSE)
+            while self._next < t - 0.5 / self._fps:
+                self._writer.write(kept)
+                self._next += 1 / self._fps
+        else:
+            self._next = t
+        self._last = (t, picture)
 
 
-def _write(cv2: Any, drawn: Image, lines: Sequence[str]) -> None:
-    scale = max(0.4, drawn.shape[0] / 800)
-    step, margin, weight = round(34 * scale), round(12 * scale), max(1, round(1.6 * scale))
-    for number, line in enumerate(lines):
-        text = line.encode("ascii", "replace").decode()  # all that OpenCV's font has
-        corner = (margin, (number + 1) * step)
-        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
-        top = (max(corner[0] - margin // 2, 0), max(corner[1] - height - margin // 2, 0))
-        bottom = (corner[0] + width + margin // 2, corner[1] + margin // 2)
-        cv2.rectangle(drawn, top, bottom, _SHADOW, -1)
-        cv2.putText(drawn, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, weight, cv2.LINE_AA)
+class _Folder:
+    """A picture a frame."""
+
+    def __init__(self, path: Path, cv2: Any) -> None:
+        self._path, self._cv2, self._number = path, cv2, 0
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _refuse(path, error) from error
+
+    def add(self, t: float, image: Image) -> None:
+        self._number += 1
+        _, content = self._cv2.imencode(".jpg", self._cv2.cvtColor(image, self._cv2.COLOR_RGB2BGR))
+        file = self._path / f"{self._number:06d}.jpg"
+        try:
+            file.write_bytes(content.tobytes())
+        except OSError as error:
+            raise _refuse(file, error) from error
+
+    def close(self) -> None:
+        pass
+
+
+def _open(path: Path, cv2: Any) -> _Video | _Folder:
+    if path.suffix.lower() == _SUFFIX and not path.is_dir():
+        return _Video(path, cv2)
+    if path.suffix and not path.is_dir():
+        raise DrawingError(
+            f"cannot draw to '{path}'",
+            expected=f"a {_SUFFIX} file, or a folder for pictures",
+            got=f"a name that ends in '{path.suffix}'",
+            hint=f"name it {path.with_suffix(_SUFFIX).name}",
+        )
+    return _Folder(path, cv2)
+
+
+def _refuse(path: Path, error: OSError) -> DrawingError:
+    return DrawingError(
+        f"cannot write the drawing '{path}'",
+        expected="a path that can be written, and space on the disk",
+        got=error.strerror or str(error),
+        hint="choose another place",
+    )

@@ -16,7 +16,8 @@ import numpy as np
 
 from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError
-from asma_edge.estimators.base import Estimate, EstimatorError, check_image
+from asma_edge.estimators.base import Estimate
+from asma_edge.estimators.checks import EstimatorError, check_image, closed
 from asma_edge.extras import require
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray
@@ -92,7 +93,7 @@ class MediaPipePoses:
         """
         check_image(image)
         if self._finder is None:
-            raise EstimatorError("the pose estimator is closed", expected="one in use", hint="open it again")
+            raise closed()
         seen, world = self._finder.find(np.ascontiguousarray(image))
         height, width = image.shape[:2]
         poses = [_in_metres(person, self._min_visibility) for person in world]

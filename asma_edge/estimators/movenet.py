@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from asma_edge.errors import RuntimeMissingError
-from asma_edge.estimators.base import Estimate, EstimatorError, check_image
+from asma_edge.estimators.base import Estimate
+from asma_edge.estimators.checks import EstimatorError, check_image, closed
 from asma_edge.estimators.crop import Square, around
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, get_layout
@@ -66,7 +67,7 @@ class MoveNet:
         """
         check_image(image)
         if self._interpreter is None:
-            raise EstimatorError("the pose estimator is closed", expected="one in use", hint="open it again")
+            raise closed()
         pose = self._find(image, self._square or around(image))
         if pose[:, 2].mean() < _MIN_MEAN and self._square is not None:
             pose = self._find(image, around(image))  # lost: it may be elsewhere

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asma_edge.draw import COLOURS, FrontView, draw
-from asma_edge.drawing import Captions, Drawing, DrawingError
+from asma_edge.draw import Captions, Drawing, DrawingError
+from asma_edge.picture import COLOURS, FrontView, draw
 from asma_edge.skeleton import FloatArray, get_layout
 from asma_edge.sources.frames import PoseFrame
 
@@ -126,6 +126,7 @@ def test_large_pictures_are_drawn_smaller(tmp_path: Path) -> None:
     drawing = Drawing(tmp_path, COCO, "pixels")
     large = np.zeros((2000, 1000, 3), dtype=np.uint8)
     drawing.frame(PoseFrame(0.0, [], False, 1, large, [person(500, 1000)]), [])
+    drawing.frame(None, [(None, result(event="end"))])
     drawing.close()
     kept = cv2.imread(str(tmp_path / "000001.jpg"))[..., ::-1]
     assert kept.shape == (1280, 640, 3)

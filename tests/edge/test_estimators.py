@@ -282,6 +282,10 @@ def test_unknown_estimators_are_refused(spec: str) -> None:
         open_estimator(spec)
 
 
-def test_movenet_knows_one_person_only() -> None:
+def test_only_a_task_finds_several_people(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", tasks(3))
+    assert open_estimator(task, many=True)(PICTURE).poses.shape == (3, 33, 3)
     with pytest.raises(EstimatorError, match="several people"):
-        open_estimator("movenet.tflite", num_poses=2)
+        open_estimator("mediapipe", many=True)
+    with pytest.raises(EstimatorError, match="several people"):
+        open_estimator("movenet.tflite", many=True)
