@@ -12,6 +12,7 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.clock import Clock
 from asma_edge.decision import Decider, Decision, DecisionSettings
 from asma_edge.gate import MotionGate
+from asma_edge.pose_check import PoseCheck
 from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
 from asma_edge.result import NO_SCORES, Result, State, make_result
@@ -52,6 +53,7 @@ class Stream:
         self._clock = Clock(max_gap)
         self._buffer = PoseBuffer(info.fps)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
+        self._check: PoseCheck | None = PoseCheck(info.layout, info.preprocess.units)
         self._decider = Decider(decision, info.labels, info.idle)
         self._gate = (
             MotionGate(
@@ -99,6 +101,8 @@ class Stream:
         """
         started = perf_counter()
         array = self._poses.read_frame(pose)
+        if self._check is not None and array is not None and self._check.take(array):
+            self._check = None
         clock_set = self._clock.accept(timestamp)
         t, seen_at = self._clock.now, self._seen_at
         left = seen_at is not None and (clock_set or t - seen_at > self._max_gap)

@@ -37,6 +37,7 @@ def summary(bundle: Bundle) -> dict[str, str]:
         "kind": f"{info.precision}, {info.mode}",
         "input": f"{info.window} frames at {info.fps:g} fps (sampling {info.sampling}), {info.preprocess.units}",
         "layout": f"{info.layout.name}, {info.layout.num_joints} joints",
+        "axes": AXES[info.preprocess.units],
         "steps": f"{', '.join(info.preprocess.steps)} (version {info.preprocess.version})",
         "streams": weights,
         "labels": f"{len(info.labels)}: {', '.join(info.labels)}",
