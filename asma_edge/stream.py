@@ -101,9 +101,9 @@ class Stream:
         """
         started = perf_counter()
         array = self._poses.read_frame(pose)
+        clock_set = self._clock.accept(timestamp)
         if self._check is not None and array is not None and self._check.take(array):
             self._check = None
-        clock_set = self._clock.accept(timestamp)
         t, seen_at = self._clock.now, self._seen_at
         left = seen_at is not None and (clock_set or t - seen_at > self._max_gap)
         ended = Decision()

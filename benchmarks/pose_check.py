@@ -59,7 +59,11 @@ CASES: dict[str, tuple[Change, str, set[str]]] = {
     "y down": (_times(1, -1, 1), "metres", {"upside down"}),
     "x and y of a picture (MediaPipe's axes)": (_times(-1, -1, 1), "metres", {"upside down"}),
     "z negated": (_times(1, 1, -1), "metres", {"mirrored"}),
-    "z negated, centred": (lambda clip, layout: _centred(clip, layout) * np.float32([1, 1, -1]), "metres", {"mirrored"}),
+    "z negated, centred": (
+        lambda clip, layout: _centred(clip, layout) * np.float32([1, 1, -1]),
+        "metres",
+        {"mirrored"},
+    ),
     "mirrored (x negated)": (_times(-1, 1, 1), "metres", {"mirrored"}),
     "x and z negated": (_times(-1, 1, -1), "metres", {"behind"}),
     "millimetres": (_times(1000, 1000, 1000), "metres", {"millimetres"}),
@@ -68,7 +72,11 @@ CASES: dict[str, tuple[Change, str, set[str]]] = {
     "fractions, metres expected": (_fractions, "metres", {"fractions"}),
     "metres, pixels expected": (_times(1, 1, 1), "pixels", {"metres"}),
     "fractions, pixels expected": (_fractions, "pixels", {"fractions"}),
-    "pixels, y up": (lambda clip, layout: in_picture(clip, layout) * [1, -1, 1] + [0, 480, 0], "pixels", {"upside down"}),
+    "pixels, y up": (
+        lambda clip, layout: in_picture(clip, layout) * [1, -1, 1] + [0, 480, 0],
+        "pixels",
+        {"upside down"},
+    ),
     "two joints at zero": (_some_zeros, "metres", {"zeros"}),
     "all joints at zero": (_times(0, 0, 0), "metres", {"zeros"}),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.cli.shared import OK, Commands, add_command, print_json
+from asma_edge.preprocess import AXES
 
 
 def add(commands: Commands) -> None:
