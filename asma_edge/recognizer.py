@@ -77,7 +77,7 @@ class Recognizer:
         self.poses = PoseReader(source, self.info.layout, self.info.preprocess.units)
         self.decision = decision or self.info.decision
         self.runtime = Runtime(bundle, num_threads)
-        self._scorer()  # a graph that does not fit its description is refused now, not at the first pose
+        self.scorer()  # a graph that does not fit its description is refused now, not at the first pose
 
     @classmethod
     def load(
@@ -152,7 +152,7 @@ class Recognizer:
                 hint="leave it out",
             )
         hold = self.info.window - 1 if warm_up else 0
-        return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap=float(max_gap), hold=hold)
+        return Stream(self.info, self.poses, self.scorer(), self.decision, max_gap=float(max_gap), hold=hold)
 
     def people(
         self, *, ttl: float = 2.0, max_people: int = MAX_PEOPLE, max_gap: float = MAX_GAP, warm_up: bool = True
@@ -203,7 +203,7 @@ class Recognizer:
             frames = math.floor(seconds * self.info.fps + 1e-6) + 1
             hold = self.info.window - 1 if not whole else max(self.info.window - frames, 0)
             reader = PoseReader(self.info.layout, self.info.layout, self.info.preprocess.units)
-            stream = Stream(self.info, reader, self._scorer(), self.decision, max_gap=math.inf, hold=hold)
+            stream = Stream(self.info, reader, self.scorer(), self.decision, max_gap=math.inf, hold=hold)
             results, parts = [], []
             for index, pose in enumerate(poses):
                 results.append(stream.update(pose, index / rate))
@@ -214,7 +214,8 @@ class Recognizer:
         latency = (perf_counter() - started) * 1e3
         return make_result(self.info, self.decision, "ready", scores, Decision(), seconds, latency)
 
-    def _scorer(self) -> Scorer:
+    def scorer(self) -> Scorer:
+        """What turns the preprocessed frames of one person into scores."""
         if self.info.mode == "stream":
             return StreamScorer(self.info, self.runtime.stream_model())
         return ClipScorer(self.info, self.runtime.clip_model())
