@@ -178,7 +178,7 @@ _TOES = ("foot_index", "big_toe", "toes", "foot")
 
 def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 1e-9)
+    return np.asarray(np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 1e-9))
 
 
 def _median(values: npt.NDArray[np.float64]) -> float:
