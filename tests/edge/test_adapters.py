@@ -198,7 +198,7 @@ def test_kinect() -> None:
 )  # fmt: skip
 def test_anything_else_is_refused(adapter: Callable[[Any], FloatArray], wrong: list[Any]) -> None:
     for given in wrong:
-        with pytest.raises(PoseError, match="this is not what .* returns"):
+        with pytest.raises(PoseError, match="this is not what"):
             adapter(given)
 
 
