@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 from asma_edge import __version__
@@ -15,12 +16,25 @@ from asma_edge.cli import inspect, profile, run, serve, verify
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout
+from asma_edge.pose_check import PoseWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
     command: Command = options.command
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", PoseWarning)
+        warnings.showwarning = _show_warning
+        return _run(command, options)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In one line, without the place in the source that Python shows."""
+    print(f"asma-edge: warning: {message}", file=sys.stderr)
+
+
+def _run(command: Command, options: argparse.Namespace) -> int:
     try:
         code = command(options)
         sys.stdout.flush()
