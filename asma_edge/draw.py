@@ -108,7 +108,7 @@ class Captions:
         for person, result in results:
             if result.event is not None:
                 self._events[person] = (t, result.event)
-            repetition = getattr(result, "repetition", None)
+            repetition = result.repetition
             if repetition is not None:
                 self._counts[person] = (repetition.label, repetition.number)
             words = [] if person is None else [f"#{person}"]
@@ -126,7 +126,7 @@ class Captions:
         """Label and score; between the model's frames, those of the last one."""
         if result.state != "between frames" or person not in self._said:
             if result.label is None:
-                said = "no action" if result.state == "ready" else result.state
+                said: str = "no action" if result.state == "ready" else result.state
             else:
                 said = f"{result.label} {result.score:.2f}" if result.score else result.label
             self._said[person] = said
