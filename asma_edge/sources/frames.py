@@ -54,15 +54,15 @@ class PoseFrame:
 
 
 class ImageSource(Protocol):
-    """Pictures in order of time.
+    """Pictures in order of time."""
 
-    Attributes:
-        name: for messages.
-        dropped: pictures that were left out because newer ones had come.
-    """
+    @property
+    def name(self) -> str:
+        """For messages."""
 
-    name: str
-    dropped: int
+    @property
+    def dropped(self) -> int:
+        """Pictures that were left out because newer ones had come."""
 
     def __iter__(self) -> Iterator[ImageFrame]:
         """The pictures; ends with the recording, or never."""
@@ -72,17 +72,19 @@ class ImageSource(Protocol):
 
 
 class PoseSource(Protocol):
-    """Poses in order of time.
+    """Poses in order of time."""
 
-    Attributes:
-        name: for messages.
-        skipped: frames that could not be read.
-        dropped: frames that were left out because newer ones had come.
-    """
+    @property
+    def name(self) -> str:
+        """For messages."""
 
-    name: str
-    skipped: int
-    dropped: int
+    @property
+    def skipped(self) -> int:
+        """Frames that could not be read."""
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were left out because newer ones had come."""
 
     def __iter__(self) -> Iterator[PoseFrame]:
         """The frames; ends with the recording, or never."""

@@ -21,6 +21,7 @@ from asma_edge.cli import outputs
 from asma_edge.cli.outputs import add_mqtt_options, open_mqtt
 from asma_edge.extras import ExtraMissingError
 from asma_edge.mqtt import MqttError, MqttPublisher
+from asma_edge.repetitions import Repetition
 from asma_edge.result import NO_SCORES, Result
 
 
@@ -85,7 +86,7 @@ def test_repetitions_are_counted() -> None:
     client = FakeClient()
     output = publisher(client)
     for number in (1, 2):
-        repetition = SimpleNamespace(number=number, label="wave", t_start=number, t_end=number + 0.5, score=0.8)
+        repetition = Repetition(number, "wave", t_start=number, t_end=number + 0.5, score=0.8)
         output.publish(None, SimpleNamespace(event=None, repetition=repetition))  # type: ignore[arg-type]
     event, state = (json.loads(payload) for _, payload, _, _ in client.sent[-2:])
     assert (event["event_type"], event["number"], event["duration"], event["person"]) == ("repetition", 2, 0.5, None)
