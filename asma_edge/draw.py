@@ -108,7 +108,7 @@ class Captions:
         for person, result in results:
             if result.event is not None:
                 self._events[person] = (t, result.event)
-            repetition = getattr(result, "repetition", None)
+            repetition = result.repetition
             if repetition is not None:
                 self._counts[person] = (repetition.label, repetition.number)
             words = [] if person is None else [f"#{person}"]

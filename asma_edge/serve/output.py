@@ -133,7 +133,7 @@ class PageOutput:
             action["score"] = max(action["score"], round(result.score, 3))
             if result.event == "end":
                 self._end(number, result.t)
-        repetition = getattr(result, "repetition", None)
+        repetition = result.repetition
         if repetition is not None:
             count = self._count(repetition.label)
             count["repetitions"] += 1
