@@ -141,6 +141,8 @@ class _Solutions:
                 hint="pip install 'mediapipe<0.10.22' (Python 3.12 at most), or name a .task file; see docs/camera.md",
             )
         self._pose = solutions.pose.Pose(static_image_mode=False, model_complexity=1, smooth_landmarks=True)
+        # It loads its weights at the first picture: now, rather than when somebody stands before the camera.
+        self._pose.process(np.zeros((64, 64, 3), dtype=np.uint8))
 
     def find(self, image: Image) -> Any:
         return self._pose.process(image)

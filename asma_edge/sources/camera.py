@@ -20,6 +20,7 @@ from asma_edge.sources.frames import Image, ImageFrame, SourceError
 from asma_edge.sources.notice import to_stderr
 
 RETRY = 1.0  # seconds between two attempts to open a camera that is gone
+_DAMAGED = 10  # pictures in a row that cannot be decoded: the camera is as good as gone
 _CLOSING = 2.0  # seconds that `close` waits for a picture that is being taken
 
 
@@ -136,11 +137,14 @@ class OpenCvCamera(Camera):
             self._camera.set(cv2.CAP_PROP_FPS, self._fps)
 
     def _capture(self) -> ImageFrame | None:
-        if not self._camera.grab():
-            return None
-        t = time.monotonic()  # before the picture is decoded
-        good, image = self._camera.retrieve()
-        return ImageFrame(t, self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)) if good else None
+        for _ in range(_DAMAGED):
+            if not self._camera.grab():
+                return None
+            t = time.monotonic()  # before the picture is decoded
+            good, image = self._camera.retrieve()
+            if good:
+                return ImageFrame(t, self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB))
+        return None
 
     def _release(self) -> None:
         if self._camera is not None:

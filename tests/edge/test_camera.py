@@ -19,7 +19,7 @@ BLUE_FIRST = np.array([[[255, 0, 7]]], dtype=np.uint8)  # OpenCV's order
 
 
 class Device:
-    """What a fake camera does: one letter a picture; ``-`` is a failure, ``x`` an opening that fails."""
+    """What a fake camera does: one letter a picture; ``d`` is a damaged one, ``-`` none, ``x`` an opening that fails."""
 
     def __init__(self, script: str) -> None:
         self.script, self.opened, self.released, self.wishes = list(script), 0, 0, {}  # type: ignore[var-annotated]
@@ -44,10 +44,11 @@ def fake_cv2(device: Device) -> ModuleType:
             return True
 
         def grab(self) -> bool:
-            return device.next() == "."
+            self._letter = device.next()
+            return self._letter in ".d"
 
         def retrieve(self) -> tuple[bool, Any]:
-            return True, BLUE_FIRST
+            return self._letter == ".", BLUE_FIRST
 
         def release(self) -> None:
             device.released += 1
@@ -133,6 +134,17 @@ def test_a_camera_that_vanishes_is_waited_for_and_said_once(opened: Callable[...
     assert len(notices) == 2
     assert notices[0].endswith("gives no more pictures; waiting until it does")
     assert "is back after" in notices[1]
+
+
+def test_a_damaged_picture_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, notices = Device(".d.dd." + 10 * "d" + "."), []  # type: ignore[var-annotated]
+    monkeypatch.setitem(sys.modules, "cv2", fake_cv2(device))
+    pictures = iter(OpenCvCamera(0, retry=0.001, notice=notices.append))
+    for _ in range(3):
+        next(pictures)
+    assert (device.opened, notices) == (1, [])
+    next(pictures)
+    assert (device.opened, len(notices)) == (2, 2)
 
 
 def test_closing_ends_the_waiting(opened: Callable[..., Any]) -> None:
