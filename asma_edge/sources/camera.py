@@ -7,6 +7,7 @@ system's monotonic clock at capture.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -122,7 +123,8 @@ class OpenCvCamera(Camera):
         self._device, self._size, self._fps = device, size, fps
         self._cv2 = opencv()
         self._camera: Any = None
-        super().__init__(f"camera {device}", notice, retry)
+        # A stream's address may hold a password, which is nobody's business in a log.
+        super().__init__(f"camera {re.sub('//[^/@]*@', '//', str(device))}", notice, retry)
 
     def _open(self) -> None:
         cv2 = self._cv2
@@ -230,6 +232,9 @@ def _picamera2() -> Any:
 
 
 def _no_camera(name: str, device: int | str) -> SourceError:
+    if "://" in str(device):
+        hint = "check the address, and that the stream plays elsewhere"
+        return SourceError(f"{name} cannot be opened", expected="a video stream", got="no pictures", hint=hint)
     path = Path(f"/dev/video{device}" if isinstance(device, int) else device)
     found = sorted(str(node) for node in Path("/dev").glob("video*"))
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):

@@ -19,7 +19,7 @@ BLUE_FIRST = np.array([[[255, 0, 7]]], dtype=np.uint8)  # OpenCV's order
 
 
 class Device:
-    """What a fake camera does: one letter a picture; ``d`` is a damaged one, ``-`` none, ``x`` an opening that fails."""
+    """What a fake camera does: one letter a picture; ``d`` is damaged, ``-`` none, ``x`` fails to open."""
 
     def __init__(self, script: str) -> None:
         self.script, self.opened, self.released, self.wishes = list(script), 0, 0, {}  # type: ignore[var-annotated]
@@ -170,6 +170,13 @@ def test_an_index_without_device_lists_what_is_there(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "cv2", fake_cv2(Device("x")))
     with pytest.raises(SourceError, match=r"no video device at all|devices: /dev/video"):
         OpenCvCamera(97)
+
+
+def test_a_streams_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", fake_cv2(Device("x")))
+    with pytest.raises(SourceError, match="camera rtsp://house/door cannot be opened") as caught:
+        OpenCvCamera("rtsp://me:secret@house/door")
+    assert "secret" not in str(caught.value)
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
