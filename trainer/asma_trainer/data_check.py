@@ -111,7 +111,7 @@ def _pose_findings(dataset: PreparedDataset) -> dict[str, dict[str, Any]]:
     findings: dict[str, dict[str, Any]] = {}
     for number in range(len(dataset)):
         clip = dataset.clip(number)
-        seen = ~np.isnan(clip[..., 0]).all(axis=-1)  # (T, M)
+        seen = np.asarray(~np.isnan(clip[..., 0]).all(axis=-1))  # (T, M)
         if is_absurd(clip) or not seen.any():
             continue
         person = int(seen.any(axis=0).argmax())
