@@ -21,6 +21,7 @@ import numpy.typing as npt
 from asma_edge.bundle import Bundle
 from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError, BundleError, RuntimeMissingError
+from asma_edge.model_check import check_model
 from asma_edge.skeleton import FloatArray
 
 _INSTALL = "pip install 'ai-edge-litert>=2.1' (64-bit Python 3.10 or newer on x86-64 or aarch64)"
@@ -226,7 +227,7 @@ class Runtime:
         num_threads: of the interpreter; small models are fastest with 1.
 
     Raises:
-        BundleError: the model is malformed or does not fit asma.json.
+        BundleError: the model is malformed, unsafe to run, or does not fit asma.json.
         RuntimeMissingError: no usable TFLite runtime is installed.
         AsmaError: the number of threads is out of range.
     """
@@ -241,6 +242,7 @@ class Runtime:
             )
         self.bundle = bundle
         interpreter_type, self.name = _interpreter_type(bundle)
+        check_model(bundle.model)  # whatever the interpreter does not survive must not reach it
         try:
             self._interpreter = interpreter_type(model_content=bundle.model, num_threads=int(num_threads))
         except (ValueError, RuntimeError) as error:
