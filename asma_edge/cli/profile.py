@@ -10,6 +10,7 @@ from pathlib import Path
 from asma_edge.builtin import model_path
 from asma_edge.cli.shared import OK, Commands, add_command, quiet_stderr, write_text
 from asma_edge.errors import AsmaError
+from asma_edge.files import check_output
 from asma_edge.profiling.measure import ProfileSettings, compare, profile
 from asma_edge.profiling.plot import comparison_plot, profile_plot
 from asma_edge.profiling.table import comparison_table, profile_table
@@ -41,6 +42,11 @@ def _profile(options: argparse.Namespace) -> int:
         raise AsmaError(
             "unknown kind of picture", expected="--plot NAME.svg", got=options.plot.name, hint="browsers open SVG"
         )
+    # Before minutes of measuring, not after.
+    inputs = [options.model] + ([options.second] if options.second is not None else [])
+    outputs = [path for path in (options.out, options.plot) if path is not None]
+    for number, path in enumerate(outputs):
+        check_output(path, inputs + outputs[:number])
     progress = _progress if sys.stderr.isatty() else None
     if options.second is None:
         with quiet_stderr():
