@@ -27,7 +27,7 @@ from asma_converters.errors import GateError
 from asma_edge import Recognizer, Result
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
-from asma_edge.pose_source import read_poses
+from asma_edge.sources.json_lines import read_poses
 from asma_trainer.bundle_eval import bundle_scores
 from asma_trainer.cli import accuracy_table
 from asma_trainer.dataset import IntArray, PreparedDataset

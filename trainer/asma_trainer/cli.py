@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_trainer import calibrate_cli
 from asma_trainer.dataset import PreparedDataset
 from asma_trainer.engine import compute
 from asma_trainer.evaluate import Accuracy
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
             "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
         )
         stage.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    stages.add_parser("calibrate", help=calibrate_cli.HELP, add_help=False)
     return parser
 
 
@@ -62,6 +64,9 @@ def _count(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0 when done, 2 on bad input, 130 when interrupted (run it again to continue)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["calibrate"]:  # takes a bundle, not a recipe
+        return calibrate_cli.main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         recipe = load_recipe(options.recipe, options.set)
