@@ -26,7 +26,7 @@ _KINDS = {
 
 
 class OutputError(AsmaError):
-    """A file cannot be written under this name without a loss."""
+    """A file cannot be written under this name, or not without a loss."""
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> Path:

@@ -186,7 +186,7 @@ class _Subgraph:
                 self._tensor(f"{name}/weight", weight.shape, schema.TensorType.FLOAT32, weight.astype(np.float32)),
                 self._tensor(f"{name}/bias", bias.shape, schema.TensorType.FLOAT32, bias.astype(np.float32)),
             ]
-        packed = quantise_weights(weight, bias, self._scales[op.x].scale)
+        packed = quantise_weights(weight, bias, self._scales[op.x].scale, self._scales[op.y].scale)
         return [
             self._tensor(f"{name}/weight", weight.shape, schema.TensorType.INT8, packed.values, packed.scales),
             self._tensor(f"{name}/bias", bias.shape, schema.TensorType.INT32, packed.bias, packed.bias_scales),
@@ -199,7 +199,7 @@ class _Subgraph:
         if self._scales is None or op.y.real:
             return self._real_constant(op.y, op.other)
         name = f"{op.y.name}/constant"
-        values, scale = quantise_constant(op.other)
+        values, scale = quantise_constant(op.other, self._scales[op.y].scale)
         return self._tensor(
             name, op.other.shape, schema.TensorType.INT8, values, scales=scale.scale, zero_point=scale.zero_point
         )

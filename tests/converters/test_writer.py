@@ -221,7 +221,7 @@ def test_weights_stay_within_half_a_step_and_biases_fit() -> None:
     weight, bias = RNG.normal(size=(5, 9, 1, 16)), RNG.normal(size=5) * 3
     weight[2] = 0.0
     bias[3] = 1e9
-    packed = quantise_weights(weight, bias, 0.02)
+    packed = quantise_weights(weight, bias, 0.02, 0.1)
     steps = packed.scales.astype(np.float64).reshape(-1, 1, 1, 1)
     assert (np.abs(packed.values * steps - weight) <= steps * 0.5001).all()
     assert np.abs(packed.values).max() <= 127
