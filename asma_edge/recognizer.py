@@ -125,7 +125,7 @@ class Recognizer:
         """Free the model; its streams and the methods of this object refuse to work afterwards."""
         self.runtime.close()
 
-    def stream(self, *, max_gap: float = MAX_GAP, warm_up: bool = True) -> Stream:
+    def stream(self, *, max_gap: float = MAX_GAP, warm_up: bool = True, repetitions: bool = False) -> Stream:
         """A stream of one person's poses.
 
         Args:
@@ -133,6 +133,7 @@ class Recognizer:
                 interpolated; after a longer one the action in progress has ended and a new sequence begins.
             warm_up: let a sequence's first pose stand still before it, so that there are scores from the first pose
                 on; else there are none until a whole window has been seen.
+            repetitions: count them: `Result.repetition`, `Stream.repetitions`.
 
         Raises:
             AsmaError: the model takes whole actions (sampling ``clip``), not a stream; or ``max_gap`` is out of range.
@@ -152,10 +153,24 @@ class Recognizer:
                 hint="leave it out",
             )
         hold = self.info.window - 1 if warm_up else 0
-        return Stream(self.info, self.poses, self.scorer(), self.decision, max_gap=float(max_gap), hold=hold)
+        return Stream(
+            self.info,
+            self.poses,
+            self.scorer(),
+            self.decision,
+            max_gap=float(max_gap),
+            hold=hold,
+            repetitions=repetitions,
+        )
 
     def people(
-        self, *, ttl: float = 2.0, max_people: int = MAX_PEOPLE, max_gap: float = MAX_GAP, warm_up: bool = True
+        self,
+        *,
+        ttl: float = 2.0,
+        max_people: int = MAX_PEOPLE,
+        max_gap: float = MAX_GAP,
+        warm_up: bool = True,
+        repetitions: bool = False,
     ) -> People:
         """Streams of several people, told apart by where and how they move.
 
@@ -164,6 +179,7 @@ class Recognizer:
             max_people: how many are followed at once; see `People` for who is left out.
             max_gap: as for `stream`.
             warm_up: as for `stream`.
+            repetitions: as for `stream`.
 
         Raises:
             AsmaError: the model cannot follow a stream, or a value is out of range.
@@ -171,7 +187,7 @@ class Recognizer:
         self.stream(max_gap=max_gap)  # refuses now what could not work at the first person
 
         def make_stream() -> Stream:
-            return self.stream(max_gap=max_gap, warm_up=warm_up)
+            return self.stream(max_gap=max_gap, warm_up=warm_up, repetitions=repetitions)
 
         return People(self.poses, make_stream, ttl=ttl, max_people=max_people, max_gap=float(max_gap))
 
