@@ -303,10 +303,17 @@ def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
     if bundle.info.precision == "float32":
         try:
             from tflite_runtime.interpreter import Interpreter
-
-            return Interpreter, "tflite-runtime"
         except ImportError as error:
             missing = error
+        else:
+            if int(np.__version__.split(".")[0]) >= 2:
+                raise RuntimeMissingError(
+                    "tflite-runtime does not run with this NumPy",
+                    expected="NumPy below 2 beside tflite-runtime",
+                    got=f"NumPy {np.__version__}, and no ai-edge-litert",
+                    hint=f"{_INSTALL}; where it has no wheel: pip install 'asma-edge[tflite]'",
+                )
+            return Interpreter, "tflite-runtime"
     raise RuntimeMissingError(
         "no TFLite runtime for this model",
         expected="ai-edge-litert" + (", or tflite-runtime" if bundle.info.precision == "float32" else " (int8)"),

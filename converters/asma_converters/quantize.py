@@ -105,7 +105,8 @@ def quantisation_of(graph: Graph, ranges: Mapping[Tensor, Range]) -> dict[Tensor
         return known.scale < scale
 
     for _ in range(_ROUNDS):  # a wider tensor may ask for a wider one before it or behind it
-        if not any([widen(*least) for op in graph.ops for least in _least_scales(op, scales, classes)]):
+        widened = [widen(*least) for op in graph.ops for least in _least_scales(op, scales, classes)]
+        if not any(widened):
             break
     return {tensor: scales[classes.find(tensor)] for tensor in tensors}
 

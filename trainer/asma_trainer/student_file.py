@@ -208,6 +208,6 @@ def _digest(values: Mapping[str, Any]) -> str:
         if not isinstance(value, torch.Tensor):
             return repr(value)
         data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data).hexdigest()}"
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data.tobytes()).hexdigest()}"
 
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=describe).encode()).hexdigest()
