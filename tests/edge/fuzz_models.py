@@ -148,12 +148,12 @@ def parts(path: Path) -> tuple[bytes, dict[str, bytes]]:
     return path.read_bytes()[: json.loads(members["asma.json"])["model_bytes"]], members
 
 
-def seal(model: bytes, members: dict[str, bytes]) -> bytes:
+def seal(model: bytes, members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     """A bundle whose digests are right."""
     values = json.loads(members["asma.json"])
     values |= {"model_bytes": len(model), "model_sha256": hashlib.sha256(model).hexdigest()}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.comment = b"0" * 64
         for name, content in (members | {"asma.json": json.dumps(values).encode()}).items():
             archive.writestr(name, content)
