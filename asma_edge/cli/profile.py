@@ -12,6 +12,7 @@ from asma_edge.builtin import model_path
 from asma_edge.cli.shared import OK, Commands, add_command, quiet_stderr, write_text
 from asma_edge.errors import AsmaError
 from asma_edge.estimators import open_estimator
+from asma_edge.files import check_output
 from asma_edge.profiling.measure import ProfileSettings, compare, profile
 from asma_edge.profiling.pipeline import profile_pipeline
 from asma_edge.profiling.plot import comparison_plot, profile_plot
@@ -50,6 +51,11 @@ def _profile(options: argparse.Namespace) -> int:
         raise AsmaError(
             "unknown kind of picture", expected="--plot NAME.svg", got=options.plot.name, hint="browsers open SVG"
         )
+    # Before minutes of measuring, not after.
+    inputs = [options.model] + ([options.second] if options.second is not None else [])
+    outputs = [path for path in (options.out, options.plot) if path is not None]
+    for number, path in enumerate(outputs):
+        check_output(path, inputs + outputs[:number])
     progress = _progress if sys.stderr.isatty() else None
     pictures = options.source is not None or options.estimator is not None
     if pictures and (options.source is None or options.estimator is None or options.second is not None):
