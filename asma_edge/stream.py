@@ -12,6 +12,7 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.clock import Clock
 from asma_edge.decision import Decider, Decision, DecisionSettings
 from asma_edge.gate import MotionGate
+from asma_edge.pose_check import PoseCheck
 from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
 from asma_edge.repetitions import RepetitionCounter
@@ -55,6 +56,7 @@ class Stream:
         self._clock = Clock(max_gap)
         self._buffer = PoseBuffer(info.fps)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
+        self._check: PoseCheck | None = PoseCheck(info.layout, info.preprocess.units)
         self._decider = Decider(decision, info.labels, info.idle)
         dims = 2 if info.preprocess.units == "pixels" else 3
         self._gate = self._counter = None
@@ -107,6 +109,8 @@ class Stream:
         started = perf_counter()
         array = self._poses.read_frame(pose)
         clock_set = self._clock.accept(timestamp)
+        if self._check is not None and array is not None and self._check.take(array):
+            self._check = None
         t, seen_at = self._clock.now, self._seen_at
         left = seen_at is not None and (clock_set or t - seen_at > self._max_gap)
         ended = Decision()

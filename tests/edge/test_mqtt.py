@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -292,10 +293,16 @@ class Broker:
             pass
 
     def close(self) -> None:
-        self.server.close()
+        self.stop_listening()
         for link in self.links:
-            link.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the other side may have gone first
+                link.shutdown(socket.SHUT_RDWR)
             link.close()
+
+    def stop_listening(self) -> None:
+        with suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)  # closing alone would leave a thread in accept(), and the port open
+        self.server.close()
 
 
 @pytest.fixture
@@ -324,7 +331,7 @@ def test_over_a_socket(broker: Broker) -> None:
 
 def test_events_wait_for_a_broker_that_comes_later(broker: Broker) -> None:
     port, said = broker.port, []  # type: ignore[var-annotated]
-    broker.server.close()
+    broker.stop_listening()
     output = MqttPublisher("127.0.0.1", port, name="pi", home_assistant=False, queue=2, report=said.append)
     wait_for(lambda: said)
     for second in range(4):
