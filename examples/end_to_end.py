@@ -28,25 +28,17 @@ from asma_edge import Recognizer, Result
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
 from asma_edge.pose_source import read_poses
-from asma_trainer.bundle_eval import bundle_scores
-from asma_trainer.cli import accuracy_table
-from asma_trainer.dataset import IntArray, PreparedDataset
-from asma_trainer.engine import compute
-from asma_trainer.evaluate import Accuracy, Scores, confusion_matrix, top1
-from asma_trainer.models.stgcn import count_macs, count_parameters
-from asma_trainer.pretrain import encoder_config
-from asma_trainer.recipe import load_recipe
-from asma_trainer.report import (
-    AccuracyRow,
-    Confusion,
-    Event,
-    ModelRow,
-    Playback,
-    RunReport,
-    Segment,
-    read_curves,
-    write_report,
-)
+from asma_trainer.cli.train import accuracy_table
+from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.engine.compute import compute
+from asma_trainer.evaluation.bundle import bundle_scores
+from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix, top1
+from asma_trainer.evaluation.scores import Scores
+from asma_trainer.models.count import count_macs, count_parameters
+from asma_trainer.networks import encoder_config
+from asma_trainer.pages.values import Confusion, Event, Playback, Segment
+from asma_trainer.recipe.recipe import load_recipe
+from asma_trainer.report import AccuracyRow, ModelRow, RunReport, read_curves, write_report
 from asma_trainer.run import STUDENTS, Run
 from asma_trainer.student_file import StudentFile
 

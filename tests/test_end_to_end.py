@@ -16,7 +16,7 @@ SHORT = ("pretrain.steps=4", "pretrain.width=32", "align.steps=40", "distill.ste
 @pytest.mark.slow
 def test_leaves_bundle_summary_and_report(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
-    synth = [sys.executable, "-m", "asma_trainer.data_cli", "synth", str(data), "--people", "6", "--repeats", "1"]
+    synth = [sys.executable, "-m", "asma_trainer.cli.data", "synth", str(data), "--people", "6", "--repeats", "1"]
     subprocess.run(synth, check=True)
     settings = [part for setting in SHORT for part in ("--set", setting)]
     command = [sys.executable, str(EXAMPLE), "--data", str(data), "--recipe", "demo", "--out", str(out), *settings]

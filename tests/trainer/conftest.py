@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from asma_edge.skeleton import Layout, get_layout
-from asma_trainer.cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.recipe import Recipe, load_recipe
+from asma_trainer.cli.train import main
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.recipe.recipe import Recipe, load_recipe
 
 # Small enough for seconds, with every part of the real thing: stride, residuals of all kinds, both encoders.
 TINY = [

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from asma_trainer import engine
-from asma_trainer.engine import Compute, fit, learning_rate, load_checkpoint, save_checkpoint, seed_of
+from asma_trainer.data.batches import Batch
+from asma_trainer.engine import loop
+from asma_trainer.engine.checkpoint import load_checkpoint, save_checkpoint
+from asma_trainer.engine.compute import Compute
+from asma_trainer.engine.loop import fit
+from asma_trainer.engine.schedule import learning_rate, seed_of
 from asma_trainer.errors import CheckpointError, RecipeError
-from asma_trainer.recipe_sections import FinetuneConfig
-from asma_trainer.report.data import read_curves
-from asma_trainer.sampling import Batch
+from asma_trainer.recipe.sections import FinetuneConfig
+from asma_trainer.report.curves import read_curves
 
 STEPS = 12
 
@@ -139,7 +142,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: int, often: bool
 ) -> None:
     whole = train(tmp_path / "whole")
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", Batches(crash=crash))
     assert (tmp_path / "cut" / "last.pt").exists() == often
@@ -149,7 +152,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 
 def test_lines_after_the_checkpoint_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path / "whole")
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut" / "joint", Batches(crash=6))
     with (tmp_path / "cut" / "joint" / "metrics.jsonl").open("a") as file:

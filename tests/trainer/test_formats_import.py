@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Omitted, Source, import_dataset, load_format
-from asma_trainer.formats.listing import Entry, list_files, read_bytes
+from asma_trainer.formats.parse.files import Entry, list_files, read_bytes
 
 FRAMES = 6
 
@@ -121,7 +121,7 @@ def test_a_changed_source_starts_afresh(source: Path, tmp_path: Path) -> None:
 def test_a_killed_import_continues(tmp_path: Path) -> None:
     source = write(tmp_path / "in", 150)
     import_dataset(irds(source), tmp_path / "expected")
-    command = [sys.executable, "-m", "asma_trainer.data_cli", "import", "irds", source, tmp_path / "out"]
+    command = [sys.executable, "-m", "asma_trainer.cli.data", "import", "irds", source, tmp_path / "out"]
     process = subprocess.Popen([*map(str, command), "--workers", "1"], stdout=subprocess.DEVNULL)
     journal = tmp_path / ".out.import" / "journal.jsonl"
     end = time.monotonic() + 60

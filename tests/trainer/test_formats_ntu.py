@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
 from asma_trainer.formats import FORMATS, ImportOptions, ImportReport, import_dataset, load_format
 from asma_trainer.formats.ntu_classes import NTU_CLASSES
-from asma_trainer.formats.ntu_skeleton import Track, choose_people, parse_skeleton
-from asma_trainer.formats.numbers import parse_decimals
+from asma_trainer.formats.parse.ntu_skeleton import Track, choose_people, parse_skeleton
+from asma_trainer.formats.parse.numbers import parse_decimals
 
 NAME = "S001C002P003R002A013"
 Body = tuple[str, np.ndarray]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, ImportReport, import_dataset, load_format, mat5
-from asma_trainer.formats.mat5 import read_array
+from asma_trainer.formats import ImportOptions, ImportReport, import_dataset, load_format
+from asma_trainer.formats.parse import mat5
+from asma_trainer.formats.parse.mat5 import read_array
 
 RANDOM = np.random.default_rng(3)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.formats import ImportOptions, import_dataset, load_format
-from asma_trainer.formats.names import canonical_joints
+from asma_trainer.formats.parse.names import canonical_joints
 
 SHARED = Path(__file__).parents[3] / "shared"
 

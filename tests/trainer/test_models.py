@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
+from asma_trainer.models.alignment import Alignment
+from asma_trainer.models.count import count_macs, count_parameters
+from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.models.projector import projector
-from asma_trainer.models.stgcn import STGCN, TEACHER_CONFIG, GraphConv, STGCNConfig, count_macs, count_parameters
+from asma_trainer.models.stgcn import STGCN, TEACHER_CONFIG, GraphConv, STGCNConfig
 from asma_trainer.models.student import Student, student_config
-from asma_trainer.models.teacher import Alignment, Teacher, mean_over_people, pool
+from asma_trainer.models.teacher import Teacher
 
 NTU = get_layout("ntu25")
 SMALL = STGCNConfig((4, 4, 8), (1, 1, 2), kernel=3)

@@ -19,20 +19,9 @@ from hypothesis import strategies as st
 from asma_edge.errors import PoseError
 from asma_edge.skeleton import get_layout
 from asma_trainer.errors import DataError
-from asma_trainer.report import (
-    AccuracyRow,
-    Confusion,
-    Curve,
-    Event,
-    ModelRow,
-    Playback,
-    RunReport,
-    Segment,
-    read_curves,
-    render_report,
-    write_report,
-)
-from asma_trainer.report.player import player_values
+from asma_trainer.pages.player import player_values
+from asma_trainer.pages.values import Confusion, Curve, Event, Playback, Segment
+from asma_trainer.report import AccuracyRow, ModelRow, RunReport, read_curves, render_report, write_report
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">\'&amp;\u2028\ud800'
 VOID = {"meta", "input", "br"}

@@ -12,11 +12,11 @@ import pytest
 
 from asma_edge.errors import LayoutError
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
 from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
-from asma_trainer.formats.arrays import read_npz
-from asma_trainer.formats.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats.parse.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats.parse.npz import read_npz
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 KINECT = get_layout("kinect20")

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asma_trainer import engine
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.engine import load_checkpoint
-from asma_trainer.models.stgcn import count_parameters
-from asma_trainer.recipe import load_recipe
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.engine import loop
+from asma_trainer.engine.checkpoint import load_checkpoint
+from asma_trainer.models.count import count_parameters
+from asma_trainer.recipe.recipe import load_recipe
 from asma_trainer.student_file import StudentFile
 
 Train = Callable[..., int]
@@ -111,7 +111,7 @@ def test_a_killed_run_ends_with_the_same_bits(
     stage: str,
 ) -> None:
     """SIGKILL at random moments, then the same command again: weights, optimiser and log of an unbroken run."""
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)  # after every step, so that there is something to resume
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step, so that there is something to resume
     out = tmp_path / "out"
     shutil.copytree(trained, out, ignore=shutil.ignore_patterns(stage, "evaluate", "student.pt"))
     random, killed = np.random.default_rng(), 0
@@ -185,7 +185,7 @@ def test_settings_that_do_not_fit(refused: Callable[..., str], override: str, na
 
 
 def test_recipes_that_are_not_there(waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from asma_trainer.cli import main
+    from asma_trainer.cli.train import main
 
     assert main(["run", "--data", str(waves.path), "--recipe", "none", "--out", str(tmp_path / "out")]) == 2
     assert "device-irds" in capsys.readouterr().err

@@ -26,27 +26,36 @@ import torch
 from torch import Tensor, nn
 
 from asma_edge.files import atomic_file
-from asma_trainer.align import AlignStage
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.distill import BaselineStage, DistillStage, build_student
-from asma_trainer.engine import Compute, fit, load_checkpoint, seed_of
+from asma_trainer.data.batches import TrainingBatches
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.windows import one_window_per_clip, preprocess_spec
+from asma_trainer.engine.checkpoint import load_checkpoint
+from asma_trainer.engine.compute import Compute
+from asma_trainer.engine.loop import fit
+from asma_trainer.engine.schedule import seed_of
 from asma_trainer.errors import CheckpointError, DataError
-from asma_trainer.evaluate import FUSED, Accuracy, Evaluator, Scores, confusion_matrix
-from asma_trainer.finetune import FinetuneStage
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix
+from asma_trainer.evaluation.scores import FUSED, Scores
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import EncoderPair, Teacher
-from asma_trainer.pretrain import PretrainStage, encoder_config
-from asma_trainer.recipe import Recipe, Stage
-from asma_trainer.recipe_sections import Schedule
-from asma_trainer.sampling import TrainingBatches, one_window_per_clip, preprocess_spec
+from asma_trainer.networks import build_student, encoder_config
+from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.recipe.sections import Schedule
+from asma_trainer.stages.align import AlignStage
+from asma_trainer.stages.distill import DistillStage
+from asma_trainer.stages.finetune import FinetuneStage
+from asma_trainer.stages.pretrain import PretrainStage
+from asma_trainer.stages.supervised import BaselineStage
 from asma_trainer.student_file import StudentFile
+from asma_trainer.vocabulary import StageName
 
 State = dict[str, Tensor]
 ALL = "all"
-STUDENTS: dict[Stage, str] = {"baseline": "label-only student", "distill": "student"}  # stage: what results call it
+STUDENTS: dict[StageName, str] = {"baseline": "label-only student", "distill": "student"}  # stage: what results call it
 
 # Recipe sections whose change makes a stage's checkpoint another one, besides seed, data and the stages before it.
-_SECTIONS: dict[Stage, tuple[str, ...]] = {
+_SECTIONS: dict[StageName, tuple[str, ...]] = {
     "pretrain": ("encoder", "mask", "pretrain"),
     "finetune": ("encoder", "augment", "finetune"),
     "align": ("encoder", "augment", "align"),
@@ -82,7 +91,7 @@ class Run:
                 hint="correct student.idle_label in the recipe, or remove it",
             )
 
-    def stage(self, stage: Stage) -> None:
+    def stage(self, stage: StageName) -> None:
         """Run one stage for every stream; finished work is not repeated."""
         if stage == "evaluate":
             if self.compute.main:
@@ -102,17 +111,17 @@ class Run:
         for stage in self.recipe.stages:
             self.stage(stage)
 
-    def _streams_of(self, stage: Stage) -> tuple[str, ...]:
+    def _streams_of(self, stage: StageName) -> tuple[str, ...]:
         """The folders of a stage: one a stream, or one for the students of all streams."""
         return (ALL,) if stage in STUDENTS else self.recipe.streams
 
     @property
-    def student_stage(self) -> Stage:
+    def student_stage(self) -> StageName:
         """The stage whose students student.pt holds: ``baseline`` where the recipe has that and no distillation."""
         labels_only = "baseline" in self.recipe.stages and "distill" not in self.recipe.stages
         return "baseline" if labels_only else "distill"
 
-    def _train(self, stage: Stage, stream: str) -> None:
+    def _train(self, stage: StageName, stream: str) -> None:
         seed = seed_of(self.recipe.seed, *f"{stage}/{stream}".encode())
         torch.manual_seed(seed)  # initial weights depend on the stage alone, not on what ran before
         module, schedule = self._module(stage, stream)
@@ -139,7 +148,7 @@ class Run:
             title=f"{stage} {stream}",
         )
 
-    def _module(self, stage: Stage, stream: str) -> tuple[nn.Module, Schedule]:
+    def _module(self, stage: StageName, stream: str) -> tuple[nn.Module, Schedule]:
         """What a stage trains, with the weights that earlier stages left, and for how long."""
         info, recipe = self.info, self.recipe
         if stage == "pretrain":
@@ -156,11 +165,11 @@ class Run:
         return BaselineStage(info, recipe), recipe.distill
 
     @property
-    def _last_encoder_stage(self) -> Stage:
+    def _last_encoder_stage(self) -> StageName:
         """The stage whose encoders the teacher is built on."""
         return "finetune" if "finetune" in self.recipe.stages else "pretrain"
 
-    def _encoders(self, stage: Stage, stream: str) -> State:
+    def _encoders(self, stage: StageName, stream: str) -> State:
         """Encoders that a stage left; untrained ones if the recipe has no pretraining."""
         if stage not in self.recipe.stages:
             return self.untrained_encoders(stream).state_dict()
@@ -171,7 +180,7 @@ class Run:
         torch.manual_seed(seed_of(self.recipe.seed, *f"pretrain/{stream}".encode()))
         return EncoderPair(self.info.layout, encoder_config(self.recipe))
 
-    def _state(self, stage: Stage, stream: str, prefix: str) -> State:
+    def _state(self, stage: StageName, stream: str, prefix: str) -> State:
         """Part of a finished stage's weights, without its prefix.
 
         Raises:
@@ -189,7 +198,7 @@ class Run:
             )
         return {k.removeprefix(prefix): v for k, v in values["model"].items() if k.startswith(prefix)}
 
-    def digest(self, stage: Stage, stream: str) -> str:
+    def digest(self, stage: StageName, stream: str) -> str:
         """Identifies everything a stage's checkpoint depends on."""
         recipe = dataclasses.asdict(self.recipe)
         data = {key: value for key, value in recipe["data"].items() if key != "test"}
@@ -207,7 +216,7 @@ class Run:
         text = json.dumps(identity if stream == ALL else [*identity[:3], *identity[4:]])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def student(self, stage: Stage, stream: str) -> Student:
+    def student(self, stage: StageName, stream: str) -> Student:
         """The student that ``distill`` or ``baseline`` trained."""
         student = build_student(self.info, self.recipe)
         student.load_state_dict(self._state(stage, ALL, f"students.{stream}."))

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ from asma_edge.files import atomic_file
 from asma_edge.preprocess import PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.errors import CheckpointError
-from asma_trainer.models.student import Student, StudentKind, student_config
+from asma_trainer.models.student import Student, student_config
 from asma_trainer.tensor_file import read_tensors
+from asma_trainer.vocabulary import Sampling, StudentKind
 
 KIND = "asma-student"
 FORMAT_VERSION = 1
-Sampling = Literal["window", "clip"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ one matrix product over joints and one over channels (about 1.5 times faster on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
+from asma_trainer.vocabulary import ENCODER_CHANNELS, ENCODER_DROPOUT, ENCODER_STRIDES
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ class STGCNConfig:
         return field
 
 
-TEACHER_CONFIG = STGCNConfig(
-    channels=(16, 16, 16, 16, 32, 32, 32, 64, 64, 256), strides=(1, 1, 1, 1, 2, 1, 1, 2, 1, 1), dropout=0.5
-)
+TEACHER_CONFIG = STGCNConfig(ENCODER_CHANNELS, ENCODER_STRIDES, dropout=ENCODER_DROPOUT)
 
 
 class GraphConv(nn.Module):
@@ -160,25 +158,3 @@ class STGCN(nn.Module):
         for block in self.blocks:
             x = block(x, joints)
         return x
-
-
-def count_parameters(modules: Sequence[nn.Module] | nn.Module) -> int:
-    """Trainable numbers in a module or several."""
-    parts = [modules] if isinstance(modules, nn.Module) else modules
-    return sum(p.numel() for module in parts for p in module.parameters())
-
-
-def count_macs(
-    layout: Layout, config: STGCNConfig, frames: int, people: int = 1, classes: int = 0, streams: int = 1
-) -> int:
-    """Multiply-accumulates of one forward pass, graph multiplication included (FLOPs are twice this)."""
-    V, C, T, K = layout.num_joints, 3, frames, 3
-    total = 0
-    for index, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
-        total += K * C * channels * T * V + K * channels * T * V * V
-        T = (T - config.kernel) // stride + 1 if config.valid else (T - 1) // stride + 1
-        total += config.kernel * channels * channels * T * V
-        if index > 0 and (channels != C or stride != 1):
-            total += C * channels * T * V
-        C = channels
-    return streams * (total * people + C * classes)

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 
 from asma_edge.skeleton import Layout
+from asma_trainer.models.alignment import Alignment
 from asma_trainer.models.stgcn import STGCN, STGCNConfig
-
-Encoder = Literal["hdlm", "ldhm"]
-ENCODERS: tuple[Encoder, ...] = ("hdlm", "ldhm")
-Tokens = Literal["frames", "nodes", "pooled"]
-HEADS = 4
-
-
-def pool(features_PTVD: Tensor) -> Tensor:
-    """(P, D): mean over frames and joints."""
-    return features_PTVD.mean(dim=(1, 2))
-
-
-def mean_over_people(values: Tensor, owner_P: Tensor, clips: int) -> Tensor:
-    """(N, ...): mean over the bodies of each clip; ``owner_P`` is the clip number of each body."""
-    if len(values) == clips:
-        return values
-    total = values.new_zeros((clips, *values.shape[1:])).index_add(0, owner_P, values)
-    count = torch.bincount(owner_P, minlength=clips).clamp(min=1).to(values.dtype)
-    return total / count.view(-1, *[1] * (values.dim() - 1))
+from asma_trainer.vocabulary import ENCODERS, Tokens
 
 
 class EncoderPair(nn.ModuleDict):
@@ -35,34 +15,6 @@ class EncoderPair(nn.ModuleDict):
 
     def __init__(self, layout: Layout, config: STGCNConfig) -> None:
         super().__init__({name: STGCN(layout, config) for name in ENCODERS})
-
-
-class Alignment(nn.Module):
-    """Bidirectional cross-attention between the encoders' tokens, then a linear classifier."""
-
-    def __init__(self, features: int, classes: int, tokens: Tokens = "frames") -> None:
-        super().__init__()
-        self.tokens = tokens
-        self.hdlm_asks = nn.MultiheadAttention(features, HEADS, batch_first=True)
-        self.ldhm_asks = nn.MultiheadAttention(features, HEADS, batch_first=True)
-        self.classifier = nn.Linear(features, classes)
-
-    def to_tokens(self, features_PTVD: Tensor, owner_P: Tensor, clips: int) -> Tensor:
-        """(N, tokens, D): one token a frame, a joint, or for everything; people averaged."""
-        if self.tokens == "frames":
-            values = features_PTVD.mean(dim=2)
-        elif self.tokens == "nodes":
-            values = features_PTVD.mean(dim=1)
-        else:
-            values = pool(features_PTVD)[:, None]
-        return mean_over_people(values, owner_P, clips)
-
-    def fuse(self, hdlm_NLD: Tensor, ldhm_NLD: Tensor) -> Tensor:
-        """(N, D) aligned features (Eq. 11), averaged over tokens."""
-        a, _ = self.hdlm_asks(hdlm_NLD, ldhm_NLD, ldhm_NLD, need_weights=False)
-        b, _ = self.ldhm_asks(ldhm_NLD, hdlm_NLD, hdlm_NLD, need_weights=False)
-        fused: Tensor = (a + b).mean(dim=1)
-        return fused
 
 
 class Teacher(nn.Module):

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from asma_trainer.report.data import AccuracyRow, ModelRow
-from asma_trainer.report.markup import Html, el, join, number, percent
+from asma_trainer.pages.markup import Html, el, join, number, percent
+from asma_trainer.pages.tables import facts_list, table
+from asma_trainer.report.content import AccuracyRow, ModelRow
 
 _PERCENTILES = ("p50", "p90", "p99", "max")
 _FRACTIONS = ("accuracy", "agreement")
@@ -35,7 +36,7 @@ def accuracy_table(rows: Sequence[AccuracyRow]) -> Html:
 
     head = el("tr", el("th", "Stage", scope="col"), *(el("th", split, scope="col") for split in splits))
     body = [el("tr", el("th", stage, scope="row"), *(cell(stage, split) for split in splits)) for stage in stages]
-    return _table(head, body, "wide")
+    return table(head, body, "wide")
 
 
 def model_table(models: Sequence[ModelRow]) -> Html:
@@ -50,12 +51,7 @@ def model_table(models: Sequence[ModelRow]) -> Html:
         )
         for model in models
     ]
-    return _table(head, body)
-
-
-def facts_list(facts: Mapping[str, str]) -> Html:
-    """Name and value pairs."""
-    return el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in facts.items()), class_="facts")
+    return table(head, body)
 
 
 def profile_section(profile: Mapping[str, Any]) -> Html:
@@ -156,7 +152,7 @@ def _latency_table(latencies: Sequence[tuple[str, Mapping[str, Any]]]) -> Html:
         cells = [el("td", _milliseconds(row.get(column, math.nan)), class_="num") for column in columns]
         body.append(el("tr", el("th", name, scope="row"), *cells, el("td", bar, class_="bar range")))
     names = [el("th", f"{column} ms", class_="num", scope="col") for column in columns]
-    return _table(el("tr", el("th", "Step", scope="col"), *names, el("td", class_="bar")), body, "wide")
+    return table(el("tr", el("th", "Step", scope="col"), *names, el("td", class_="bar")), body, "wide")
 
 
 def _milliseconds(value: float) -> str:
@@ -177,7 +173,7 @@ def _rows_table(rows: Sequence[Mapping[str, Any]]) -> Html:
         )
         for row in rows
     ]
-    return _table(el("tr", *head), body)
+    return table(el("tr", *head), body)
 
 
 def _readable(path: Sequence[str]) -> str:
@@ -216,8 +212,3 @@ def _figure(key: str, value: Any) -> str:
 
 def _millions(value: float) -> str:
     return f"{value / 1e6:,.1f} M" if math.isfinite(value) and value >= 1e6 else number(value)
-
-
-def _table(head: Html, body: Sequence[Html], kind: str | None = None) -> Html:
-    table = el("table", el("thead", head), el("tbody", *body), class_=kind)
-    return el("div", table, class_="scroll", tabindex="0", role="region", aria_label="Table")

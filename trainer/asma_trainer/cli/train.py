@@ -1,0 +1,120 @@
+"""``asma-train``: train and evaluate a recipe on a prepared data set."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from asma_edge.errors import AsmaError
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.engine.compute import compute
+from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.recipe.recipe import load_recipe, recipe_names
+from asma_trainer.run import Run
+
+_STAGES = {
+    "pretrain": "pretrain both encoders on masked views, without labels",
+    "finetune": "train each encoder end to end with a linear head",
+    "align": "train the cross-attention that fuses the encoders into the teacher",
+    "distill": "distil the teacher into the student; writes student.pt",
+    "baseline": "train the same student on labels only; without distill, writes student.pt",
+    "evaluate": "score every stage on the test splits",
+    "run": "every stage of the recipe, in its order",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="asma-train",
+        description="Train ASMa on a prepared data set. The same command continues a run that was interrupted.",
+        epilog="Several GPUs or machines: torchrun --nproc-per-node N -m asma_trainer.cli.train STAGE ...",
+    )
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, text in _STAGES.items():
+        stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        stage.add_argument("--data", type=Path, required=True, metavar="D", help="prepared data set (see asma-data)")
+        stage.add_argument(
+            "--recipe", required=True, metavar="R", help=f"{', '.join(recipe_names())}, or the path of a .toml file"
+        )
+        stage.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        stage.add_argument(
+            "--set", action="append", default=[], metavar="section.key=value", help="override a recipe key (repeatable)"
+        )
+        stage.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+        stage.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto")
+        stage.add_argument(
+            "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
+        )
+        stage.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit 0 when done, 2 on bad input, 130 when interrupted (run it again to continue)."""
+    options = _parser().parse_args(arguments)
+    try:
+        recipe = load_recipe(options.recipe, options.set)
+        dataset = PreparedDataset.open(options.data)
+        with compute(options.device, options.precision, options.workers) as where:
+            run = Run(options.out, dataset, recipe, where)
+            if options.stage == "run":
+                run.stages()
+            else:
+                run.stage(options.stage)
+            if where.main:
+                _report(options.out, options.stage, options.json)
+    except AsmaError as error:
+        print(f"asma-train: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"asma-train: cannot write: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("asma-train: interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _report(folder: Path, stage: str, as_json: bool) -> None:
+    results = folder / "evaluate" / "results.json"
+    rows = []
+    if stage in ("evaluate", "run") and results.exists():
+        rows = [Accuracy(**row) for row in json.loads(results.read_text(encoding="utf-8"))["accuracy"]]
+    if as_json:
+        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": [dataclasses.asdict(row) for row in rows]}))
+        return
+    if rows:
+        print(accuracy_table(rows))
+    print(f"done: {folder}")
+
+
+def accuracy_table(rows: Sequence[Accuracy]) -> str:
+    """Top-1 accuracies as aligned text."""
+    streams = list(dict.fromkeys(stream for row in rows for stream in row.streams))
+    lines = [["stage", "split", *streams, "fused"]]
+    for row in rows:
+        values = [row.streams.get(stream) for stream in streams] + [row.fused]
+        lines.append([row.stage, row.split, *("-" if value is None else f"{value:.1f}" for value in values)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
