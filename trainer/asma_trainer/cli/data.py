@@ -119,17 +119,51 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _project(options: argparse.Namespace) -> int:
-    return _show(options, describe(project.run(options, _progress)), describe_text)
+    source = PreparedDataset.open(options.path)
+    settings = project.ProjectSettings(
+        layout=options.layout,
+        cameras=options.cameras,
+        test_cameras=options.test_cameras,
+        views=options.views,
+        test_views=options.test_views,
+        azimuth=options.azimuth,
+        elevation=(options.elevation[0], options.elevation[1]),
+        vary=options.vary,
+        noise=not options.exact,
+        mirrored=options.mirrored,
+        seed=options.seed,
+    )
+    project.project_dataset(source, options.out, settings, watch=lambda numbers: _progress(numbers, len(source)))
+    return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
 
 
 def _label(options: argparse.Namespace) -> int:
-    dataset, left_out = label.run(options, _progress)
+    source = PreparedDataset.open(options.path)
+    settings = label.LabelSettings(
+        idle=options.idle,
+        idle_seconds=options.idle_seconds,
+        min_idle=options.min_idle,
+        guard=options.guard,
+        margin=options.margin,
+        frames=options.frames,
+    )
+    left_out = label.label_recordings(
+        source,
+        options.labels,
+        options.out,
+        settings,
+        skip_bad=options.skip_bad,
+        watch=lambda names: _progress(names, len(source)),
+    )
     reasons = [{"name": error.what, "reason": f"expected {error.expected}; got {error.got}"} for error in left_out]
-    return _show(options, describe(dataset) | {"left_out": reasons, "warnings": []}, _import_text)
+    return _show(
+        options, describe(PreparedDataset.open(options.out)) | {"left_out": reasons, "warnings": []}, _import_text
+    )
 
 
 def _view(options: argparse.Namespace) -> int:
-    return _show(options, view.run(options), lambda values: f"{values['clip']}, {values['class']}: {values['out']}")
+    page = view.view_clip(PreparedDataset.open(options.folder), options.clip, options.out, options.person)
+    return _show(options, page, lambda values: f"{values['clip']}, {values['class']}: {values['out']}")
 
 
 def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
@@ -193,18 +227,79 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[shared], help=text, description=text)
         command.set_defaults(run=run)
         command.add_argument("folder", type=Path, help="prepared data set")
-    sheet.add_arguments(command)
+    _sheet_arguments(command)
 
     command = commands.add_parser("project", parents=[shared], help=project.SUMMARY, description=project.SUMMARY)
     command.set_defaults(run=_project)
-    project.add_arguments(command)
+    _project_arguments(command)
     command = commands.add_parser("label", parents=[shared], help=label.SUMMARY, description=label.__doc__)
     command.set_defaults(run=_label)
-    label.add_arguments(command)
+    _label_arguments(command)
     command = commands.add_parser("view", parents=[shared], help=view.SUMMARY, description=view.SUMMARY)
     command.set_defaults(run=_view)
-    view.add_arguments(command)
+    _view_arguments(command)
     return parser
+
+
+def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--sheet``, ``--sheet-clips``, ``--seed``."""
+    defaults = sheet.SheetSettings()
+    parser.add_argument("--sheet", type=Path, metavar="F.png", help="draw random clips, to see the joint order")
+    parser.add_argument("--sheet-clips", type=int, default=defaults.clips, metavar="N", help="rows of the sheet")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed draws the same clips")
+
+
+def _project_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``asma-data project``."""
+    defaults = project.ProjectSettings()
+    parser.add_argument("path", type=Path, metavar="SRC", help="prepared data set in metres")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    parser.add_argument("--layout", choices=project.LAYOUTS, default=defaults.layout, help="joints of the 2D poses")
+    parser.add_argument("--cameras", type=int, default=defaults.cameras, help="cameras for training clips")
+    parser.add_argument("--test-cameras", type=int, default=defaults.test_cameras, help="other cameras, for test clips")
+    parser.add_argument("--views", type=int, default=defaults.views, help="cameras that see each training clip")
+    parser.add_argument("--test-views", type=int, default=defaults.test_views, help="cameras that see each test clip")
+    parser.add_argument(
+        "--azimuth", type=float, default=defaults.azimuth, help="degrees to either side of where people face"
+    )
+    parser.add_argument(
+        "--elevation", type=float, nargs=2, default=defaults.elevation, metavar=("LOW", "HIGH"),
+        help="degrees of the cameras above people's hips",
+    )  # fmt: skip
+    parser.add_argument(
+        "--vary", action="store_true", help="give every training view a body of its own: reach, build, posture"
+    )
+    parser.add_argument("--exact", action="store_true", help="exact places, score 1, nothing lost")
+    parser.add_argument("--mirrored", action="store_true", help="the source's x axis is flipped, as in a mirror")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
+
+
+def _label_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``asma-data label``."""
+    defaults = label.LabelSettings()
+    parser.add_argument("path", type=Path, metavar="SRC", help="prepared data set of whole recordings")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        help="CSV (recording, start, end, label), or a folder with one a recording",
+    )
+    parser.add_argument("--idle", default=defaults.idle, help="class of the pauses; '' leaves them out")
+    parser.add_argument("--idle-seconds", type=float, default=defaults.idle_seconds, help="length of an idle window")
+    parser.add_argument("--min-idle", type=float, default=defaults.min_idle, help="shorter pauses are left out")
+    parser.add_argument("--guard", type=float, default=defaults.guard, help="seconds beside actions that are not idle")
+    parser.add_argument("--margin", type=float, default=defaults.margin, help="seconds to add around each action")
+    parser.add_argument("--frames", action="store_true", help="frame numbers from 1, both included, not seconds")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out malformed labels and list them")
+
+
+def _view_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``asma-data view``."""
+    parser.add_argument("folder", type=Path, help="prepared data set")
+    parser.add_argument("clip", help="name or number of the clip")
+    parser.add_argument("--out", type=Path, default=Path("clip.html"), help="page to write")
+    parser.add_argument("--person", type=int, help="who to show (default: whoever is seen most)")
 
 
 if __name__ == "__main__":

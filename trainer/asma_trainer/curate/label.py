@@ -1,4 +1,4 @@
-"""``asma-data label``: labelled windows, and idle ones between them, cut from continuous recordings.
+"""Labelled windows, and idle ones between them, cut from continuous recordings.
 
 The recordings are the clips of a prepared data set (``asma-data import ... --unlabelled``). Their labels are one CSV
 file for all, with the columns recording, start, end and label, or a folder with a file for each recording,
@@ -9,7 +9,6 @@ numbers counted from 1 with ``--frames``, both ends included (as in PKU-MMD).
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -284,47 +283,3 @@ def _pauses(actions: list[_Segment], length: int, fps: float, settings: LabelSet
             edges = np.linspace(begin, start, count + 1).round().astype(int).tolist()
             yield from itertools.pairwise(edges)
         begin = max(begin, end)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``asma-data label``."""
-    defaults = LabelSettings()
-    parser.add_argument("path", type=Path, metavar="SRC", help="prepared data set of whole recordings")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        required=True,
-        help="CSV (recording, start, end, label), or a folder with one a recording",
-    )
-    parser.add_argument("--idle", default=defaults.idle, help="class of the pauses; '' leaves them out")
-    parser.add_argument("--idle-seconds", type=float, default=defaults.idle_seconds, help="length of an idle window")
-    parser.add_argument("--min-idle", type=float, default=defaults.min_idle, help="shorter pauses are left out")
-    parser.add_argument("--guard", type=float, default=defaults.guard, help="seconds beside actions that are not idle")
-    parser.add_argument("--margin", type=float, default=defaults.margin, help="seconds to add around each action")
-    parser.add_argument("--frames", action="store_true", help="frame numbers from 1, both included, not seconds")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out malformed labels and list them")
-
-
-def run(
-    options: argparse.Namespace, watch: Callable[[Iterator[str], int | None], Iterator[str]]
-) -> tuple[PreparedDataset, list[DataError]]:
-    """Run the command: the data set made, and what was left out; ``watch`` shows progress."""
-    source = PreparedDataset.open(options.path)
-    settings = LabelSettings(
-        idle=options.idle,
-        idle_seconds=options.idle_seconds,
-        min_idle=options.min_idle,
-        guard=options.guard,
-        margin=options.margin,
-        frames=options.frames,
-    )
-    left_out = label_recordings(
-        source,
-        options.labels,
-        options.out,
-        settings,
-        skip_bad=options.skip_bad,
-        watch=lambda names: watch(names, len(source)),
-    )
-    return PreparedDataset.open(options.out), left_out

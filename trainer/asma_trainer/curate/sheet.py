@@ -7,7 +7,6 @@ places from one pose to the next.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import warnings
 from dataclasses import dataclass
@@ -207,11 +206,3 @@ def _shown(text: str) -> str:
     """Text on one line, without what a font cannot draw."""
     line = "".join(letter if letter.isprintable() else "?" for letter in text)
     return line if len(line) <= _TITLE else line[: _TITLE - 3] + "..."
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--sheet``, ``--sheet-clips``, ``--seed``."""
-    defaults = SheetSettings()
-    parser.add_argument("--sheet", type=Path, metavar="F.png", help="draw random clips, to see the joint order")
-    parser.add_argument("--sheet-clips", type=int, default=defaults.clips, metavar="N", help="rows of the sheet")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed draws the same clips")

@@ -1,8 +1,7 @@
-"""``asma-data view``: one clip as an HTML page with a moving skeleton, to be opened in any browser."""
+"""One clip as an HTML page with a moving skeleton, to be opened in any browser."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -84,16 +83,3 @@ def _number(dataset: PreparedDataset, clip: str) -> int:
         got=repr(clip),
         hint="the names are in index.npz",
     )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``asma-data view``."""
-    parser.add_argument("folder", type=Path, help="prepared data set")
-    parser.add_argument("clip", help="name or number of the clip")
-    parser.add_argument("--out", type=Path, default=Path("clip.html"), help="page to write")
-    parser.add_argument("--person", type=int, help="who to show (default: whoever is seen most)")
-
-
-def run(options: argparse.Namespace) -> dict[str, object]:
-    """Run the command: what the page says."""
-    return view_clip(PreparedDataset.open(options.folder), options.clip, options.out, options.person)

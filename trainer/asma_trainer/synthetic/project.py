@@ -1,4 +1,4 @@
-"""``asma-data project``: a 3D data set as 2D estimators would see it through random virtual cameras.
+"""A 3D data set as 2D estimators would see it through random virtual cameras.
 
 Clips of training splits are rendered through training cameras, clips of test splits through cameras that no
 training clip was seen by; a clip in both kinds of split is rendered by both. Splits keep their names.
@@ -9,18 +9,15 @@ told from one that points at the camera. ``vary`` therefore gives every training
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import Layout, get_layout
-from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.data.splits import is_training, with_validation
 from asma_trainer.data.writer import Clip, DatasetWriter
@@ -29,7 +26,6 @@ from asma_trainer.files import atomic_folder
 from asma_trainer.recipe.sections import AugmentConfig
 from asma_trainer.synthetic.camera import Array, VirtualCamera, draw_cameras, facing, in_front, project
 from asma_trainer.synthetic.estimator import estimate, estimator_joints
-from asma_trainer.views.augment import Augmenter
 
 SUMMARY = "render a 3D data set through virtual cameras into 2D poses, as an estimator would report them"
 LAYOUTS = ("body13", "coco17")
@@ -194,6 +190,11 @@ def _view(
 
 def _varied(poses: Array, layout: Layout, random: np.random.Generator) -> Array:
     """A clip (T, M, V, 3) in metres as other bodies would move; missing joints stay missing."""
+    import torch  # here, so that asma-data starts without it
+
+    from asma_trainer.data.batches import Batch
+    from asma_trainer.views.augment import Augmenter
+
     fill = PreprocessSpec(("fill",), "metres")
     bodies = np.stack([Preprocessor(fill, layout)(body) for body in np.moveaxis(poses, 1, 0).astype(np.float32)])
     one = torch.zeros(1, dtype=torch.int64)
@@ -237,48 +238,3 @@ def _check_source(source: PreparedDataset, settings: ProjectSettings) -> None:
 
 def _refuse(source: PreparedDataset, expected: str, got: str, hint: str) -> DataError:
     return DataError(f"cannot project '{source.path}'", expected=expected, got=got, hint=hint)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``asma-data project``."""
-    defaults = ProjectSettings()
-    parser.add_argument("path", type=Path, metavar="SRC", help="prepared data set in metres")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
-    parser.add_argument("--layout", choices=LAYOUTS, default=defaults.layout, help="joints of the 2D poses")
-    parser.add_argument("--cameras", type=int, default=defaults.cameras, help="cameras for training clips")
-    parser.add_argument("--test-cameras", type=int, default=defaults.test_cameras, help="other cameras, for test clips")
-    parser.add_argument("--views", type=int, default=defaults.views, help="cameras that see each training clip")
-    parser.add_argument("--test-views", type=int, default=defaults.test_views, help="cameras that see each test clip")
-    parser.add_argument(
-        "--azimuth", type=float, default=defaults.azimuth, help="degrees to either side of where people face"
-    )
-    parser.add_argument(
-        "--elevation", type=float, nargs=2, default=defaults.elevation, metavar=("LOW", "HIGH"),
-        help="degrees of the cameras above people's hips",
-    )  # fmt: skip
-    parser.add_argument(
-        "--vary", action="store_true", help="give every training view a body of its own: reach, build, posture"
-    )
-    parser.add_argument("--exact", action="store_true", help="exact places, score 1, nothing lost")
-    parser.add_argument("--mirrored", action="store_true", help="the source's x axis is flipped, as in a mirror")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
-
-
-def run(options: argparse.Namespace, watch: Callable[[Iterator[int], int | None], Iterator[int]]) -> PreparedDataset:
-    """Run the command; ``watch`` shows progress."""
-    source = PreparedDataset.open(options.path)
-    settings = ProjectSettings(
-        layout=options.layout,
-        cameras=options.cameras,
-        test_cameras=options.test_cameras,
-        views=options.views,
-        test_views=options.test_views,
-        azimuth=options.azimuth,
-        elevation=(options.elevation[0], options.elevation[1]),
-        vary=options.vary,
-        noise=not options.exact,
-        mirrored=options.mirrored,
-        seed=options.seed,
-    )
-    project_dataset(source, options.out, settings, watch=lambda numbers: watch(numbers, len(source)))
-    return PreparedDataset.open(options.out)
