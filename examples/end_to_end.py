@@ -35,11 +35,11 @@ from asma_trainer.evaluation.bundle import bundle_scores
 from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix, top1
 from asma_trainer.evaluation.scores import Scores
 from asma_trainer.models.count import count_macs, count_parameters
-from asma_trainer.networks import encoder_config
 from asma_trainer.pages.values import Confusion, Event, Playback, Segment
 from asma_trainer.recipe.recipe import load_recipe
 from asma_trainer.report import AccuracyRow, ModelRow, RunReport, read_curves, write_report
-from asma_trainer.run import STUDENTS, Run
+from asma_trainer.run import Run
+from asma_trainer.stages.registry import STAGE
 from asma_trainer.student_file import StudentFile
 
 SPEED_BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "inference_speed.py"
@@ -104,7 +104,7 @@ def summarise(run: Run) -> None:
         "accuracy": {
             "linear": fused.get("linear"),
             "teacher": fused.get("teacher"),
-            "student_float32": fused.get(STUDENTS[run.student_stage]),
+            "student_float32": fused.get(STAGE[run.student_stage].scored),
             "student_int8": fused["student int8"],
         },
         "agreement": agreement,
@@ -175,8 +175,9 @@ def describe(
     streams, classes = len(recipe.streams), len(info.classes)
     models = []
     if "align" in recipe.stages:
-        encoders = 2 * count_macs(info.layout, encoder_config(recipe), recipe.data.frames, streams=streams)
-        parameters = streams * count_parameters(run.teacher(recipe.streams[0]))
+        teacher = run.trained("align", recipe.streams[0]).teacher
+        encoders = 2 * count_macs(info.layout, teacher.encoders["hdlm"].config, recipe.data.frames, streams=streams)
+        parameters = streams * count_parameters(teacher)
         models.append(ModelRow("teacher, all streams", parameters, encoders))
     macs = count_macs(info.layout, device.backbone.config, recipe.data.frames, classes=classes, streams=streams)
     models.append(ModelRow("student, all streams", streams * count_parameters(device), macs))

@@ -17,7 +17,7 @@ from asma_trainer.data.batches import Batch
 from asma_trainer.engine import loop
 from asma_trainer.engine.checkpoint import load_checkpoint, save_checkpoint
 from asma_trainer.engine.compute import Compute
-from asma_trainer.engine.loop import fit
+from asma_trainer.engine.loop import Trainable, fit
 from asma_trainer.engine.schedule import learning_rate, seed_of
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.recipe.sections import FinetuneConfig
@@ -26,7 +26,7 @@ from asma_trainer.report.curves import read_curves
 STEPS = 12
 
 
-class Toy(nn.Module):
+class Toy(Trainable):
     """A linear layer behind dropout, pushed towards the labels, with noise from the step's generator."""
 
     def __init__(self) -> None:

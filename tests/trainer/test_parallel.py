@@ -21,7 +21,7 @@ from asma_trainer.engine import compute as engine_compute
 from asma_trainer.engine import loop
 from asma_trainer.engine.checkpoint import load_checkpoint
 from asma_trainer.engine.compute import Compute
-from asma_trainer.engine.loop import fit
+from asma_trainer.engine.loop import Trainable, fit
 from asma_trainer.losses.barlow import barlow_twins
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.recipe.sections import FinetuneConfig
@@ -31,7 +31,7 @@ MakeRecipe = Callable[..., Recipe]
 WORLD = 2
 
 
-class Twins(nn.Module):
+class Twins(Trainable):
     """A linear projection of two views, without anything random: one process and two can be compared exactly."""
 
     def __init__(self) -> None:

@@ -9,15 +9,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-from tqdm import tqdm
+from typing import Any
 
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
+from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.curate import label, sheet, view
 from asma_trainer.curate.check import check, check_text
 from asma_trainer.curate.info import describe, describe_text
@@ -27,7 +26,6 @@ from asma_trainer.formats.safety_net import named
 from asma_trainer.synthetic import project
 from asma_trainer.synthetic.people import SynthSettings, synthesise
 
-Item = TypeVar("Item")
 _COMMON = (
     "command",
     "format",
@@ -53,13 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         discard_stdout()
-        return 0
+        return OK
     except (AsmaError, OSError) as error:
         print(f"asma-data: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("asma-data: interrupted; an import of many files continues with the same command", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _synth(options: argparse.Namespace) -> int:
@@ -70,7 +68,7 @@ def _synth(options: argparse.Namespace) -> int:
         fps=options.fps,
         seed=options.seed,
     )
-    synthesise(options.out, settings, watch=lambda clips: _progress(clips, settings.clips))
+    synthesise(options.out, settings, watch=lambda clips: progress(clips, settings.clips))
     return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
 
 
@@ -85,7 +83,7 @@ def _import(options: argparse.Namespace) -> int:
         options.out,
         layout=get_layout(options.layout) if options.layout else None,
         test_subjects=options.test_subjects,
-        watch=lambda clips: _progress(clips, source.total),
+        watch=lambda clips: progress(clips, source.total),
         skip_bad=options.skip_bad,
         workers=options.workers,
     )
@@ -115,7 +113,7 @@ def _check(options: argparse.Namespace) -> int:
         drawn = {"sheet": sheet.draw_sheet(dataset, options.sheet, settings)}
     findings = check(dataset) | drawn
     _show(options, findings, check_text)
-    return 2 if findings["errors"] else 0
+    return BAD_INPUT if findings["errors"] else OK
 
 
 def _project(options: argparse.Namespace) -> int:
@@ -133,7 +131,7 @@ def _project(options: argparse.Namespace) -> int:
         mirrored=options.mirrored,
         seed=options.seed,
     )
-    project.project_dataset(source, options.out, settings, watch=lambda numbers: _progress(numbers, len(source)))
+    project.project_dataset(source, options.out, settings, watch=lambda numbers: progress(numbers, len(source)))
     return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
 
 
@@ -153,7 +151,7 @@ def _label(options: argparse.Namespace) -> int:
         options.out,
         settings,
         skip_bad=options.skip_bad,
-        watch=lambda names: _progress(names, len(source)),
+        watch=lambda names: progress(names, len(source)),
     )
     reasons = [{"name": error.what, "reason": f"expected {error.expected}; got {error.got}"} for error in left_out]
     return _show(
@@ -168,12 +166,7 @@ def _view(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
     print(json.dumps(values) if options.json else text(values))
-    return 0
-
-
-def _progress(clips: Iterator[Item], total: int | None) -> Iterator[Item]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    return iter(tqdm(clips, total=total, unit=" clips", disable=not sys.stderr.isatty()))
+    return OK
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, text_table
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.results import Results
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
 from asma_trainer.run import Run
+from asma_trainer.stages.registry import STAGES
 
-_STAGES = {
-    "pretrain": "pretrain both encoders on masked views, without labels",
-    "finetune": "train each encoder end to end with a linear head",
-    "align": "train the cross-attention that fuses the encoders into the teacher",
-    "distill": "distil the teacher into the student; writes student.pt",
-    "baseline": "train the same student on labels only; without distill, writes student.pt",
+_COMMANDS: dict[str, str] = {
+    **{stage.name: stage.help for stage in STAGES},
     "evaluate": "score every stage on the test splits",
     "run": "every stage of the recipe, in its order",
 }
@@ -34,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Several GPUs or machines: torchrun --nproc-per-node N -m asma_trainer.cli.train STAGE ...",
     )
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for name, text in _STAGES.items():
+    for name, text in _COMMANDS.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         stage.add_argument("--data", type=Path, required=True, metavar="D", help="prepared data set (see asma-data)")
         stage.add_argument(
@@ -76,21 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _report(options.out, options.stage, options.json)
     except AsmaError as error:
         print(f"asma-train: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except OSError as error:
         print(f"asma-train: cannot write: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("asma-train: interrupted; the same command continues from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
+        return INTERRUPTED
+    return OK
 
 
 def _report(folder: Path, stage: str, as_json: bool) -> None:
-    results = folder / "evaluate" / "results.json"
-    rows = []
-    if stage in ("evaluate", "run") and results.exists():
-        rows = [Accuracy(**row) for row in json.loads(results.read_text(encoding="utf-8"))["accuracy"]]
+    rows: Sequence[Accuracy] = ()
+    if stage in ("evaluate", "run") and (folder / "evaluate" / "results.json").exists():
+        rows = Results.load(folder / "evaluate").accuracy
     if as_json:
         print(json.dumps({"stage": stage, "out": str(folder), "accuracy": [dataclasses.asdict(row) for row in rows]}))
         return
@@ -106,14 +104,7 @@ def accuracy_table(rows: Sequence[Accuracy]) -> str:
     for row in rows:
         values = [row.streams.get(stream) for stream in streams] + [row.fused]
         lines.append([row.stage, row.split, *("-" if value is None else f"{value:.1f}" for value in values)])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    return text_table(lines)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def resume(folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, dig
         raise CheckpointError(
             f"'{folder}' was trained with other settings, data or earlier stages",
             expected=f"digest {digest}",
-            got=values["digest"],
+            got=f"{values['digest']}{other_version(values['digest'], digest)}",
             hint="choose another --out, or delete this folder to train it again",
         )
     try:
@@ -74,3 +74,8 @@ def resume(folder: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, dig
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
             hint="delete this folder to train it again",
         ) from error
+
+
+def other_version(found: str, wanted: str) -> str:
+    """What to add where a digest was computed by another version's rules: then the settings may well be the same."""
+    return ", of another version of asma-train" if found.partition("-")[0] != wanted.partition("-")[0] else ""

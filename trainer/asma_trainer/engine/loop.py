@@ -1,6 +1,7 @@
 """The training loop that every stage shares: schedule, mixed precision, several processes, exact resumption.
 
-A stage is an ``nn.Module`` whose ``forward(batch, generator)`` returns (loss, metrics). `fit` writes into its folder
+What is trained is a `Trainable`, whose ``forward(batch, generator)`` returns (loss, metrics). `fit` writes into its
+folder
 
     metrics.jsonl   one JSON line per logged step
     last.pt         model, optimiser and step; renamed into place, so always whole
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,9 +41,24 @@ _LOGGED_STEPS = 400  # metrics.jsonl has about this many lines a stage
 Metrics = dict[str, Tensor]
 
 
+class Trainable(nn.Module, ABC):
+    """What `fit` trains."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """(loss, metrics) of one step; random numbers come from ``generator`` or from torch's own, both seeded.
+
+        It is also replayed without gradients to measure batch statistics, so it must leave the module as it was but
+        for these: what moves from step to step belongs into `after_step`.
+        """
+
+    def after_step(self) -> None:
+        """Called once after each optimiser step and never while statistics are measured: moving averages, queues."""
+
+
 def fit(
     folder: Path,
-    stage: nn.Module,
+    stage: Trainable,
     batches: Dataset[Batch],
     schedule: Schedule,
     *,
@@ -84,7 +101,7 @@ def fit(
 
 def _train(
     folder: Path,
-    stage: nn.Module,
+    stage: Trainable,
     optimiser: torch.optim.Optimizer,
     batches: Dataset[Batch],
     schedule: Schedule,
@@ -112,6 +129,7 @@ def _train(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        stage.after_step()
         if log and (step % every == 0 or step + 1 == schedule.steps):
             values = {"loss": loss.item(), **{name: value.item() for name, value in metrics.items()}, "lr": rate}
             if not math.isfinite(values["loss"]):
@@ -148,7 +166,7 @@ def _seeded(
         yield step, batch.to(compute.device), torch.Generator().manual_seed(step_seed)
 
 
-def _refine_statistics(stage: nn.Module, batches: Dataset[Batch], steps: int, seed: int, compute: Compute) -> None:
+def _refine_statistics(stage: Trainable, batches: Dataset[Batch], steps: int, seed: int, compute: Compute) -> None:
     """Measure the batch statistics of the final weights over many batches, without dropout, in float32.
 
     Running means remember ten or twenty small batches only, and whatever was odd in them (see "precise" batch

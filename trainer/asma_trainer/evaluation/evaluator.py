@@ -26,8 +26,9 @@ from asma_trainer.evaluation.scores import (
     over_windows,
     with_fused,
 )
+from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
-from asma_trainer.models.teacher import EncoderPair, Teacher
+from asma_trainer.models.teacher import Teacher
 from asma_trainer.recipe.recipe import Recipe
 
 
@@ -41,16 +42,17 @@ class Evaluator:
         self.label = dataset.label[self.clips]
         self.train = dataset.split(recipe.data.train)
 
-    def probe(self, encoders: Mapping[str, EncoderPair], stage: str) -> list[Accuracy]:
-        """Linear probe of both encoders together, each alone, and 1-NN; one `EncoderPair` a stream."""
+    def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
+        """Linear probe of a stream's encoders together, of each alone where there are several, and 1-NN."""
         classes, label = len(self.dataset.info.classes), self.dataset.label[self.train]
         scores: dict[str, dict[str, Scores]] = {}
-        for stream, pair in encoders.items():
-            function = encoder_features(pair.to(self.compute.device).eval(), self.dataset.info, stream)
+        for stream, several in encoders.items():
+            function = encoder_features(several.to(self.compute.device).eval(), self.dataset.info, stream)
             train = self._features(self.train, function)
             test = self._features(self.clips, function)
-            half = train.shape[1] // 2
-            parts = {stage: slice(None), f"{stage} hdlm": slice(half), f"{stage} ldhm": slice(half, None)}
+            parts, width = {stage: slice(None)}, several.width
+            if len(several) > 1:
+                parts |= {f"{stage} {n}": slice(i * width, (i + 1) * width) for i, n in enumerate(several)}
             for name, part in parts.items():
                 probe = linear_probe(train[:, part], label, test[:, part], self.recipe, classes)
                 scores.setdefault(name, {})[stream] = probe

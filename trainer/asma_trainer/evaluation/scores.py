@@ -14,12 +14,12 @@ from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.data.windows import device_frames, evaluation_windows
 from asma_trainer.engine.compute import Compute
+from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.models.student import Student
-from asma_trainer.models.teacher import EncoderPair, Teacher
+from asma_trainer.models.teacher import Teacher
 from asma_trainer.recipe.sections import DataConfig
 from asma_trainer.views.streams import stream_input
-from asma_trainer.vocabulary import ENCODERS
 
 Scores = npt.NDArray[np.float32]
 
@@ -72,12 +72,12 @@ def _window_batches(
         yield batch()
 
 
-def encoder_features(encoders: EncoderPair, info: DatasetInfo, stream: str) -> WindowFunction:
-    """(n, 2 D) pooled features of hdlm, then ldhm."""
+def encoder_features(encoders: Encoders, info: DatasetInfo, stream: str) -> WindowFunction:
+    """(n, E D) pooled features of the E encoders, in their order."""
 
     def function(batch: Batch) -> Tensor:
         x = stream_input(batch, info, stream)
-        parts = [mean_over_people(pool(encoders[name](x)), batch.owner, batch.clips) for name in ENCODERS]
+        parts = [mean_over_people(pool(encoder(x)), batch.owner, batch.clips) for encoder in encoders.values()]
         return torch.cat(parts, dim=1)
 
     return function

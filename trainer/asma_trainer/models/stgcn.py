@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
+from asma_trainer.models.backbone import Backbone
+from asma_trainer.recipe.sections import EncoderConfig
 from asma_trainer.vocabulary import ENCODER_CHANNELS, ENCODER_DROPOUT, ENCODER_STRIDES
 
 
@@ -114,7 +116,7 @@ class Block(nn.Module):
         return F.relu(y).permute(0, 2, 3, 1)
 
 
-class STGCN(nn.Module):
+class STGCN(Backbone):
     """Backbone: input BatchNorm over joints and channels, then blocks.
 
     Args:
@@ -137,11 +139,11 @@ class STGCN(nn.Module):
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @property
-    def features(self) -> int:
+    def width(self) -> int:
         """D, channels of the last block."""
         return self.config.channels[-1]
 
-    def forward(self, x_PTVC: Tensor, joints: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
+    def features(self, x_PTVC: Tensor, joints: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
         """Feature maps (P, T', V', D).
 
         Args:
@@ -158,3 +160,8 @@ class STGCN(nn.Module):
         for block in self.blocks:
             x = block(x, joints)
         return x
+
+
+def stgcn(layout: Layout, encoder: EncoderConfig) -> STGCN:
+    """The backbone that a recipe's ``[encoder]`` describes."""
+    return STGCN(layout, STGCNConfig(encoder.channels, encoder.strides, encoder.kernel, encoder.dropout))

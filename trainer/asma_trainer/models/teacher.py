@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from asma_edge.skeleton import Layout
+from asma_trainer.errors import RecipeError
 from asma_trainer.models.alignment import Alignment
-from asma_trainer.models.stgcn import STGCN, STGCNConfig
-from asma_trainer.vocabulary import ENCODERS, Tokens
+from asma_trainer.models.backbone import Encoders
+from asma_trainer.vocabulary import Tokens
 
 
-class EncoderPair(nn.ModuleDict):
-    """The two encoders of one stream, keyed ``hdlm`` and ``ldhm``."""
+def check_pair(names: Sequence[str]) -> None:
+    """Refuse anything but two encoders.
 
-    def __init__(self, layout: Layout, config: STGCNConfig) -> None:
-        super().__init__({name: STGCN(layout, config) for name in ENCODERS})
+    Raises:
+        RecipeError: there are more or fewer.
+    """
+    if len(names) != 2:
+        raise RecipeError(
+            "a teacher aligns two encoders",
+            expected="a method that trains two",
+            got=", ".join(names),
+            hint="leave 'align' and 'distill' out of the recipe's stages, or choose another pretrain.method",
+        )
 
 
 class Teacher(nn.Module):
-    """Both encoders and their alignment: (P, T, V, C) bodies to (N, K) logits."""
+    """Both encoders and their alignment: (P, T, V, C) bodies to (N, K) logits.
 
-    def __init__(self, layout: Layout, config: STGCNConfig, classes: int, tokens: Tokens = "frames") -> None:
+    Raises:
+        RecipeError: there are not two encoders to align.
+    """
+
+    def __init__(self, encoders: Encoders, classes: int, tokens: Tokens = "frames") -> None:
         super().__init__()
-        self.encoders = EncoderPair(layout, config)
-        self.alignment = Alignment(config.channels[-1], classes, tokens)
+        check_pair(tuple(encoders))
+        self.encoders = encoders
+        self.alignment = Alignment(encoders.width, classes, tokens)
 
     def features(self, x_PTVC: Tensor, owner_P: Tensor, clips: int) -> Tensor:
         """(N, D) aligned features."""
-        hdlm, ldhm = (
-            self.alignment.to_tokens(self.encoders[name](x_PTVC), owner_P, clips) for name in ("hdlm", "ldhm")
+        first, second = (
+            self.alignment.to_tokens(encoder(x_PTVC), owner_P, clips) for encoder in self.encoders.values()
         )
-        return self.alignment.fuse(hdlm, ldhm)
+        return self.alignment.fuse(first, second)
 
     def forward(self, x_PTVC: Tensor, owner_P: Tensor, clips: int) -> Tensor:
         logits: Tensor = self.alignment.classifier(self.features(x_PTVC, owner_P, clips))

@@ -21,6 +21,7 @@ from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import (
     AlignConfig,
     AugmentConfig,
+    BaselineConfig,
     DataConfig,
     DistillConfig,
     EncoderConfig,
@@ -55,6 +56,7 @@ class Recipe:
     align: AlignConfig = field(default_factory=AlignConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     def __post_init__(self) -> None:
@@ -103,7 +105,7 @@ class Recipe:
         yield "data.fps", self.data.fps, 0.1, 1000
         for index, weight in enumerate(self.fusion):
             yield f"fusion[{index}]", weight, tiny, 1e6
-        for name in ("pretrain", "finetune", "align", "distill"):
+        for name in ("pretrain", "finetune", "align", "distill", "baseline"):
             schedule: Schedule = getattr(self, name)
             yield f"{name}.steps", schedule.steps, 1, most
             yield f"{name}.batch", schedule.batch, 2, most
@@ -132,6 +134,7 @@ class Recipe:
         yield "pretrain.width", self.pretrain.width, 1, 1 << 20
         yield "pretrain.redundancy", self.pretrain.redundancy, 0, 1e3
         yield "finetune.label_smoothing", self.finetune.label_smoothing, 0, 0.99
+        yield "baseline.label_smoothing", self.baseline.label_smoothing, 0, 0.99
         yield "distill.tau", self.distill.tau, 1e-3, 1e3
         yield "distill.label_weight", self.distill.label_weight, 0, 1
         yield "distill.feature_weight", self.distill.feature_weight, 0, 1e6
@@ -183,9 +186,21 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             hint="check the name, or the TOML at the place given",
         ) from error
     values.setdefault("name", path.stem)
+    _complete_baseline(values)
     recipe = build(Recipe, values)
     assert isinstance(recipe, Recipe)
     return recipe
+
+
+def _complete_baseline(values: dict[str, Any]) -> None:
+    """The label-only students train as long, as fast and as smoothly as the others where the recipe does not differ."""
+    own = values.get("baseline", {})
+    borrowed = {"distill": [entry.name for entry in dataclasses.fields(Schedule)], "finetune": ["label_smoothing"]}
+    if isinstance(own, dict):
+        for section, keys in borrowed.items():
+            given = values.get(section)
+            own = {key: given[key] for key in keys if isinstance(given, dict) and key in given} | own
+        values["baseline"] = own
 
 
 def _folder() -> Any:

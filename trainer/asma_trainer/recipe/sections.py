@@ -73,8 +73,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The teacher's ST-GCN encoders."""
+    """The encoders.
 
+    Attributes:
+        backbone: name of the network; ``stgcn``.
+    """
+
+    backbone: str = "stgcn"
     channels: tuple[int, ...] = ENCODER_CHANNELS
     strides: tuple[int, ...] = ENCODER_STRIDES
     kernel: int = 9
@@ -123,11 +128,13 @@ class PretrainConfig(Schedule):
     """Barlow Twins on masked views (Eq. 5-9).
 
     Attributes:
+        method: name of the way to learn without labels; ``asma``.
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor).
         share_projector: one projector for both encoders instead of one each.
     """
 
+    method: str = "asma"
     steps: int = 46950
     lr: float = 5e-3
     weight_decay: float = 1e-5
@@ -179,6 +186,18 @@ class DistillConfig(Schedule):
     teacher: Literal["stream", "ensemble"] = "stream"
     label_weight: float = 0.0
     feature_weight: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineConfig(Schedule):
+    """The same students from labels alone.
+
+    What a recipe's ``[baseline]`` does not say is as its ``[distill]`` says, label_smoothing as its ``[finetune]``.
+    """
+
+    steps: int = 46950
+    lr: float = 1e-2
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)

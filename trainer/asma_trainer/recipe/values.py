@@ -88,3 +88,15 @@ def to_toml(values: dict[str, Any], prefix: str = "") -> str:
         elif value is not None:
             lines.append(f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}\n")
     return "".join(lines + sections)
+
+
+def changed(settings: Any) -> dict[str, Any]:
+    """{key: value} of what differs from the defaults of a dataclass, sections within it likewise."""
+    values: dict[str, Any] = {}
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
+        if value != default:
+            nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+            values[entry.name] = dataclasses.asdict(value) if nested else value
+    return values

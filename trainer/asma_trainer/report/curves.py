@@ -9,8 +9,9 @@ from typing import Any
 
 from asma_trainer.errors import DataError
 from asma_trainer.pages.values import Curve
+from asma_trainer.stages.registry import STAGES
 
-STAGE_ORDER = ("pretrain", "finetune", "align", "distill", "baseline")
+STAGE_ORDER = tuple(stage.name for stage in STAGES)
 
 MAX_METRICS_BYTES = 256 * 2**20
 

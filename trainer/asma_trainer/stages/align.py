@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo
-from asma_trainer.engine.loop import Metrics
+from asma_trainer.engine.loop import Metrics, Trainable
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.scores import Scores
 from asma_trainer.losses.classification import accuracy, cross_entropy
+from asma_trainer.methods.registry import method_of
 from asma_trainer.models.teacher import Teacher
-from asma_trainer.networks import encoder_config
+from asma_trainer.networks import build_teacher
 from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.stages.base import Past, Stage, each_stream
+from asma_trainer.stages.finetune import last_encoders
 from asma_trainer.views.augment import Augmenter
 from asma_trainer.views.streams import stream_input
+from asma_trainer.vocabulary import StageName
 
 
-class AlignStage(nn.Module):
-    """A teacher whose encoders are frozen, batch statistics included; the alignment learns from labels.
+class Aligning(Trainable):
+    """A teacher whose encoders are frozen, batch statistics included; the alignment learns from labels."""
 
-    Args:
-        encoders: state of the `EncoderPair` that pretraining or fine-tuning left.
-    """
-
-    def __init__(self, info: DatasetInfo, recipe: Recipe, stream: str, encoders: dict[str, Tensor]) -> None:
+    def __init__(self, info: DatasetInfo, recipe: Recipe, stream: str) -> None:
         super().__init__()
         self.info, self.stream = info, stream
-        self.teacher = Teacher(info.layout, encoder_config(recipe), len(info.classes), recipe.align.tokens)
-        self.teacher.encoders.load_state_dict(encoders)
+        self.teacher = build_teacher(info, recipe, method_of(recipe).encoder_names)
         self.teacher.encoders.requires_grad_(False)
         self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.augment)
 
-    def train(self, mode: bool = True) -> AlignStage:
+    def train(self, mode: bool = True) -> Aligning:
         """As for any module, but the encoders stay in evaluation mode."""
         super().train(mode)
         self.teacher.encoders.eval()
@@ -42,3 +44,38 @@ class AlignStage(nn.Module):
         view = self.augment(batch, generator)
         logits = self.teacher(stream_input(view, self.info, self.stream), view.owner, view.clips)
         return cross_entropy(logits, view.label), {"accuracy": accuracy(logits, view.label)}
+
+
+def _needs(recipe: Recipe) -> tuple[StageName, ...]:
+    before: tuple[StageName, ...] = ("finetune", "pretrain")
+    return next(((name,) for name in before if name in recipe.stages), ())
+
+
+def _start(module: Aligning, past: Past, unit: str) -> None:
+    module.teacher.encoders.load_state_dict(last_encoders(past, unit).state_dict())
+
+
+def trained_teacher(past: Past, stream: str) -> Teacher:
+    """The finished teacher of a stream."""
+    trained: Aligning = past.trained("align", stream)
+    return trained.teacher
+
+
+def _score(evaluator: Evaluator, past: Past) -> tuple[list[Accuracy], dict[str, Scores] | None]:
+    scores = evaluator.classify({stream: trained_teacher(past, stream) for stream in past.recipe.streams})
+    return evaluator.accuracies("teacher", scores), scores
+
+
+ALIGN = Stage(
+    name="align",
+    help="train the cross-attention that fuses the encoders into the teacher",
+    scored="teacher",
+    schedule=lambda recipe: recipe.align,
+    augment=lambda recipe: recipe.augment,
+    sections=lambda _: ("encoder", "augment", "align"),
+    units=each_stream,
+    needs=_needs,
+    build=Aligning,
+    start=_start,
+    score=_score,
+)

@@ -12,36 +12,37 @@ from asma_trainer.data.dataset import DatasetInfo
 from asma_trainer.engine.loop import Metrics
 from asma_trainer.losses.classification import accuracy, cross_entropy
 from asma_trainer.losses.distillation import cosine_distance, softened_kl
+from asma_trainer.methods.registry import method_of
 from asma_trainer.models.pooling import mean_over_people
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import Teacher
-from asma_trainer.networks import build_student, encoder_config
+from asma_trainer.networks import build_teacher
 from asma_trainer.recipe.recipe import Recipe
-from asma_trainer.views.augment import Augmenter
+from asma_trainer.stages.align import trained_teacher
+from asma_trainer.stages.base import Past, Stage, all_together
+from asma_trainer.stages.supervised import Students, score_students, students_of
 from asma_trainer.views.streams import stream_input
 
 
-class DistillStage(nn.Module):
-    """All streams' students and the frozen teachers they learn from, on the same views.
+class Distilling(Students):
+    """All streams' students and the frozen teachers they learn from, on the same views."""
 
-    Args:
-        teachers: {stream: state of the `Teacher`}, one for every stream of the recipe.
-    """
-
-    def __init__(self, info: DatasetInfo, recipe: Recipe, teachers: Mapping[str, dict[str, Tensor]]) -> None:
-        super().__init__()
-        self.info, self.config, self.weights = info, recipe.distill, recipe.stream_weights
-        self.students = nn.ModuleDict({stream: build_student(info, recipe) for stream in recipe.streams})
-        self._teachers = {}  # outside the module tree: a checkpoint needs no second copy of them
-        for name, state in teachers.items():
-            teacher = Teacher(info.layout, encoder_config(recipe), len(info.classes), recipe.align.tokens)
-            teacher.load_state_dict(state)
-            self._teachers[name] = teacher.eval().requires_grad_(False)
+    def __init__(self, info: DatasetInfo, recipe: Recipe, _unit: str) -> None:
+        super().__init__(info, recipe)
+        self.config, self.weights = recipe.distill, recipe.stream_weights
+        encoders = method_of(recipe).encoder_names
+        self._teachers = {  # outside the module tree: a checkpoint needs no second copy of them
+            stream: build_teacher(info, recipe, encoders).eval().requires_grad_(False) for stream in recipe.streams
+        }
         widths = recipe.encoder.channels[-1], recipe.student.channels[-1]
         self.projections = nn.ModuleDict(
-            {name: nn.Linear(*widths, bias=False) for name in teachers if recipe.distill.feature_weight}
+            {name: nn.Linear(*widths, bias=False) for name in recipe.streams if recipe.distill.feature_weight}
         )
-        self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.augment)
+
+    def learn_from(self, teachers: Mapping[str, Teacher]) -> None:
+        """Take the weights of the finished teachers."""
+        for stream, teacher in teachers.items():
+            self._teachers[stream].load_state_dict(teacher.state_dict())
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """KL to the teacher, plus the shares of labels and features if the recipe gives any; summed over streams."""
@@ -77,3 +78,24 @@ class DistillStage(nn.Module):
             features[stream] = teacher.features(inputs[stream], view.owner, view.clips)
             logits[stream] = teacher.alignment.classifier(features[stream]).float()
         return features, logits
+
+
+def _start(module: Distilling, past: Past, _unit: str) -> None:
+    module.learn_from({stream: trained_teacher(past, stream) for stream in past.recipe.streams})
+
+
+DISTILL = Stage(
+    name="distill",
+    help="distil the teacher into the student; writes student.pt",
+    scored="student",
+    schedule=lambda recipe: recipe.distill,
+    augment=lambda recipe: recipe.augment,
+    sections=lambda _: ("student", "augment", "distill"),
+    units=all_together,
+    needs=lambda _: ("align",),
+    build=Distilling,
+    start=_start,
+    score=score_students("distill", "student"),
+    students=students_of,
+    encoders=False,
+)

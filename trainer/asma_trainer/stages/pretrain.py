@@ -1,70 +1,56 @@
-"""Pretraining: both encoders learn from masked views without labels (section 3.3, Algorithm 1 lines 5-17)."""
+"""Pretraining: encoders learn without labels, by the recipe's method."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
-from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo
-from asma_trainer.engine.loop import Metrics
-from asma_trainer.losses.barlow import barlow_twins
-from asma_trainer.models.pooling import mean_over_people, pool
-from asma_trainer.models.projector import projector
-from asma_trainer.models.teacher import EncoderPair
-from asma_trainer.networks import encoder_config
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.scores import Scores
+from asma_trainer.methods.base import Method
+from asma_trainer.methods.registry import method_of
+from asma_trainer.models.backbone import Encoders
+from asma_trainer.networks import initial_encoders
 from asma_trainer.recipe.recipe import Recipe
-from asma_trainer.views.augment import Augmenter
-from asma_trainer.views.masking import Masker
-from asma_trainer.views.streams import stream_input
-from asma_trainer.vocabulary import ENCODERS
+from asma_trainer.stages.base import ALL, Past, Stage
 
 
-class PretrainStage(nn.Module):
-    """Encoders and projectors of one stream; the loss of Eq. 9."""
+def _units(recipe: Recipe) -> tuple[str, ...]:
+    return (ALL,) if method_of(recipe).together else recipe.streams
 
-    def __init__(self, info: DatasetInfo, recipe: Recipe, stream: str) -> None:
-        super().__init__()
-        self.info, self.config, self.stream = info, recipe.pretrain, stream
-        config = encoder_config(recipe)
-        self.encoders = EncoderPair(info.layout, config)
-        names = ("shared",) if self.config.share_projector else ENCODERS
-        heads = {str(name): projector(config.channels[-1], recipe.pretrain.width) for name in names}
-        self.projectors = nn.ModuleDict(heads)
-        self.maskers = {name: Masker(info.layout, name, recipe.mask) for name in ENCODERS}
-        self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.pretrain.augment)
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """The sum of both encoders' losses; one anchor and two masked views each.
+def _build(info: DatasetInfo, recipe: Recipe, unit: str) -> Method:
+    return method_of(recipe)(info, recipe, recipe.streams if unit == ALL else (unit,))
 
-        Both encoders mask the same two augmented views: x' for joints, x-hat for frames.
-        """
-        anchor = self._input(self.augment(batch, generator) if self.config.anchor == "augmented" else batch)
-        for_joints, for_frames = self.augment(batch, generator), self.augment(batch, generator)
-        x_joints, x_frames = self._input(for_joints), self._input(for_frames)
-        metrics: Metrics = {}
-        for name in ENCODERS:
-            masker = self.maskers[name]
-            spatial, joints = masker.spatial(x_joints, batch.owner, generator)
-            temporal, frames = masker.temporal(x_frames, for_frames.frames[:, 1:], batch.owner, generator)
-            encoder, head = self.encoders[name], self.projectors["shared" if self.config.share_projector else name]
 
-            def project(
-                features_PTVD: Tensor, head: nn.Module = head, owner: Tensor = batch.owner, clips: int = batch.clips
-            ) -> Tensor:
-                projected: Tensor = head(mean_over_people(pool(features_PTVD), owner, clips))
-                return projected
+def _start(method: Method, past: Past, _unit: str) -> None:
+    for stream in method.streams:
+        initial = initial_encoders(past.info, past.recipe, method.encoder_names, stream)
+        method.encoders_of(stream).load_state_dict(initial.state_dict())
 
-            z = project(encoder(anchor))
-            metrics[f"{name}_joints"] = barlow_twins(
-                z, project(encoder(spatial, joints=joints)), self.config.redundancy
-            )
-            metrics[f"{name}_frames"] = barlow_twins(
-                z, project(encoder(temporal, frames=frames)), self.config.redundancy
-            )
-        loss = torch.stack(list(metrics.values())).sum()
-        return loss, {name: value.detach() for name, value in metrics.items()}
 
-    def _input(self, batch: Batch) -> Tensor:
-        """(P, T, V, 3) of this stage's stream."""
-        return stream_input(batch, self.info, self.stream)
+def pretrained_encoders(past: Past, stream: str) -> Encoders:
+    """The encoders of a stream that pretraining left; the initial ones where the recipe does not pretrain."""
+    method = method_of(past.recipe)
+    if "pretrain" not in past.recipe.stages:
+        return initial_encoders(past.info, past.recipe, method.encoder_names, stream)
+    trained: Method = past.trained("pretrain", ALL if method.together else stream)
+    return trained.encoders_of(stream)
+
+
+def _score(evaluator: Evaluator, past: Past) -> tuple[list[Accuracy], dict[str, Scores] | None]:
+    encoders = {stream: pretrained_encoders(past, stream) for stream in past.recipe.streams}
+    return evaluator.probe(encoders, "linear"), None
+
+
+PRETRAIN = Stage(
+    name="pretrain",
+    help="pretrain both encoders on masked views, without labels",
+    scored="linear probe of pretrained encoders",
+    schedule=lambda recipe: recipe.pretrain,
+    augment=lambda recipe: recipe.pretrain.augment,
+    sections=lambda recipe: ("encoder", "pretrain", *method_of(recipe).sections),
+    units=_units,
+    build=_build,
+    start=_start,
+    score=_score,
+)
