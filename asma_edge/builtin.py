@@ -40,3 +40,9 @@ def model_path(name: str) -> Path:
     if path.exists() or name not in builtin_names():
         return path  # `read_bundle` says what is wrong with a path
     return builtin_path(name)
+
+
+def example_path(model: Path) -> Path | None:
+    """The recording on which a built-in model may be tried; None for other bundles."""
+    path = model.with_suffix(".jsonl.gz")
+    return path if path.parent == _MODELS and path.exists() else None

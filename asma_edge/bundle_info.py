@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from asma_edge.decision import DecisionSettings
 from asma_edge.errors import AsmaError, BundleError
+from asma_edge.fusion import Familiarity
 from asma_edge.preprocess import STREAMS, PreprocessSpec
 from asma_edge.skeleton import Layout
 
 FORMAT_VERSION = 2  # 1: decisions without per-class thresholds, preprocessing version 1
 NEEDS = "0.2.0"  # the first asma-edge that reads this format; a bundle says so to older ones
+_LATER = {"familiarity"}  # names that bundles of format 1 lack
 MAX_LABELS = 10_000
 MAX_WINDOW = 10_000
 MAX_FPS = 1000.0
@@ -41,6 +43,8 @@ class BundleInfo:
         labels: K class names.
         idle_label: the class that means "nothing happens", if there is one.
         temperature: divides the logits before the softmax.
+        familiarity: how large the logits are for what the model knows; None: not measured, and whatever is seen is
+            taken for one of the classes.
         decision: default thresholds and times of events.
         parameters: trainable numbers of the model, all streams.
         macs: multiply-accumulates of one clip inference, all streams, one person.
@@ -63,6 +67,7 @@ class BundleInfo:
     labels: tuple[str, ...]
     idle_label: str | None = None
     temperature: float = 1.0
+    familiarity: Familiarity | None = None
     decision: DecisionSettings = field(default_factory=DecisionSettings)
     parameters: int = 0
     macs: int = 0
@@ -85,22 +90,23 @@ class BundleInfo:
             values[name] = list(values[name])
         for name in ("layout", "preprocess", "decision"):
             values[name] = values[name].to_dict()
+        values["familiarity"] = self.familiarity.to_dict() if self.familiarity else None
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BundleInfo:
-        """Rebuild from `to_dict` values; every name must be there and no other.
+        """Rebuild from `to_dict` values; every name must be there, except those that older bundles lack, and no other.
 
         Raises:
             BundleError: a name is missing or unknown, or a value is wrong.
         """
         names = {entry.name for entry in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
-            given = set(values) if isinstance(values, dict) else set()
+        given = set(values) if isinstance(values, dict) else set()
+        if not isinstance(values, dict) or not names - _LATER <= given <= names:
             raise _invalid(
                 "asma.json",
                 "exactly the known names",
-                f"missing {sorted(names - given)}, unknown {sorted(given - names)}",
+                f"missing {sorted(names - _LATER - given)}, unknown {sorted(given - names)}",
             )
         values = dict(values)
         try:
@@ -111,6 +117,8 @@ class BundleInfo:
             values["layout"] = Layout.from_dict(values["layout"])
             values["preprocess"] = PreprocessSpec.from_dict(values["preprocess"])
             values["decision"] = DecisionSettings.from_dict(values["decision"])
+            if values.get("familiarity") is not None:
+                values["familiarity"] = Familiarity(**values["familiarity"])
         except BundleError:
             raise
         except (AsmaError, TypeError, KeyError, ValueError, AttributeError) as error:
@@ -162,6 +170,7 @@ _RULES: tuple[tuple[str, str, Callable[[BundleInfo], bool]], ...] = (
     ("window", f"2 to {MAX_WINDOW} frames", lambda i: _is_count(i.window, 2, MAX_WINDOW)),
     ("labels", f"1 to {MAX_LABELS} unique names", lambda i: _are_names(i.labels, MAX_LABELS)),
     ("idle_label", "one of the labels, or none", lambda i: i.idle_label is None or i.idle_label in i.labels),
+    ("decision", "settings for labels that the model has", lambda i: i.decision.mentioned <= set(i.labels)),
     ("temperature", "above 0", lambda i: _is_number(i.temperature, 1e-6, 1e6)),
     ("parameters", "a count", lambda i: _is_count(i.parameters, 0, 1e12)),
     ("macs", "a count", lambda i: _is_count(i.macs, 0, 1e15)),

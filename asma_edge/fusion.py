@@ -7,30 +7,89 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.checks import is_number
+from asma_edge.errors import AsmaError
 from asma_edge.skeleton import FloatArray
 
 _SHARPNESS = 8.0  # of `pool_windows`; 1, 2, 4, 6, 8 and 12 were compared on people held out of a training set
 
 
-def fuse(logits: FloatArray, fusion: Sequence[float], temperature: float = 1.0) -> FloatArray:
-    """(..., K) weighted mean over streams of softmax(logits / temperature).
+@dataclass(frozen=True)
+class Familiarity:
+    """How large the logits are for what the model knows; `asma-train calibrate` measures it.
+
+    A softmax says which class fits best, not whether any does: a network that has only seen gestures takes a person who
+    walks by for one of them. But its logits are small then. The probability that a window shows any of the classes is
+    sigmoid((e - centre) / width) with e = log sum exp of the logits' weighted mean over streams, the usual "energy"
+    (Liu et al., Energy-based Out-of-distribution Detection, 2020).
+
+    Attributes:
+        centre: e at which the probability is one half.
+        width: above 0; distance from there to a probability of 0.73.
+
+    Raises:
+        AsmaError: a value is not a usable number.
+    """
+
+    centre: float
+    width: float
+
+    def __post_init__(self) -> None:
+        values = (self.centre, self.width)
+        if not all(is_number(value) and abs(value) <= 1e6 for value in values) or self.width < 1e-6:
+            raise AsmaError(
+                "unusable familiarity",
+                expected="centre: a finite number; width: above 0",
+                got=f"centre={self.centre!r}, width={self.width!r}",
+                hint="calibrate the bundle again",
+            )
+
+    def probability(self, logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
+        """(...) that any of the classes is seen, from logits (..., S, K)."""
+        x = (energy(logits, fusion) - self.centre) / self.width
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))  # a sigmoid that never overflows
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def fuse(
+    logits: FloatArray, fusion: Sequence[float], temperature: float = 1.0, familiarity: Familiarity | None = None
+) -> FloatArray:
+    """(..., K) scores: weighted mean over streams of softmax(logits / temperature), times the familiarity.
+
+    They sum to 1; with a familiarity, to the probability that any of the classes is seen.
 
     Args:
         logits: (..., S, K), streams in the bundle's order.
-        fusion: S weights that sum to 1, so that the scores do too.
+        fusion: S weights that sum to 1.
         temperature: above 0; more than 1 makes the scores less sure.
+        familiarity: None: whatever is seen is one of the classes.
     """
     scaled = np.divide(logits, temperature, dtype=np.float64)
     scaled -= np.maximum.reduce(scaled, axis=-1, keepdims=True)
     np.exp(scaled, out=scaled)
     # One product scales each stream's softmax to its weight and adds the streams up.
     weights = _weights(tuple(fusion)) / np.add.reduce(scaled, axis=-1)
-    scores: FloatArray = np.matmul(weights[..., None, :], scaled)[..., 0, :].astype(np.float32)
-    return scores
+    scores = np.matmul(weights[..., None, :], scaled)[..., 0, :]
+    if familiarity is not None:
+        scores *= familiarity.probability(logits, fusion)[..., None]
+    fused: FloatArray = scores.astype(np.float32)
+    return fused
+
+
+def energy(logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
+    """(...) log sum exp over classes of the weighted mean over streams of logits (..., S, K)."""
+    mean = np.matmul(_weights(tuple(fusion)), logits)
+    top = np.maximum.reduce(mean, axis=-1)
+    return np.asarray(top + np.log(np.add.reduce(np.exp(mean - top[..., None]), axis=-1)))
 
 
 @functools.lru_cache(maxsize=64)
@@ -42,7 +101,9 @@ def pool_windows(scores: FloatArray) -> FloatArray:
     """(..., K) scores of a clip from (..., L, K) scores of its windows: their generalised mean of exponent 8.
 
     Between the mean (exponent 1) and the maximum (infinity): in the windows where nothing happens the scores are spread
-    over the classes, and count little. The result sums to 1 again.
+    over the classes, and count little. The result sums to what the most familiar window's scores sum to: 1 where they
+    all do.
     """
     pooled = (scores.astype(np.float64) ** _SHARPNESS).mean(axis=-2) ** (1.0 / _SHARPNESS)
-    return np.asarray(pooled / pooled.sum(axis=-1, keepdims=True), dtype=np.float32)
+    total = scores.sum(axis=-1, dtype=np.float64).max(axis=-1, keepdims=True)
+    return np.asarray(pooled / pooled.sum(axis=-1, keepdims=True) * total, dtype=np.float32)

@@ -23,18 +23,23 @@ class PoseReader:
     """
 
     def __init__(self, source: Layout, target: Layout, units: Units) -> None:
-        self.source, self.target = source, target
+        self.source, self.target, self.units = source, target, units
         self._dims = 2 if units == "pixels" else 3
         self._same = source == target
         convert(np.zeros((source.num_joints, 3), dtype=np.float32), source, target)
 
     def read_clip(self, poses: npt.ArrayLike) -> FloatArray:
-        """A clip (T, V, 3) in the target layout; NaN: missing joints.
+        """A clip (T, V, 3), or (T, 1, V, 3), as (T, V, 3) in the target layout; NaN: missing joints.
 
         Raises:
-            PoseError: not numbers, wrong shape, or infinite or absurd coordinates.
+            PoseError: not numbers, wrong shape, infinite or absurd coordinates, or several people.
         """
         clip = self._array(poses, "T, ")
+        if clip.ndim == 4 and clip.shape[2:] == (self.source.num_joints, 3):
+            if clip.shape[1] > 1:
+                raise self._several(clip, "T, ", "give the clip of one person, clip[:, 0], or of each in turn")
+            if clip.shape[1] == 1:
+                clip = clip[:, 0]
         self.source.check_pose(clip, "T, ")
         check_coordinates(clip)
         return convert(clip, self.source, self.target)
@@ -54,12 +59,7 @@ class PoseReader:
         array = self._array(pose)
         if array.ndim == 3:
             if array.shape[1:] == (self.source.num_joints, 3) and len(array) > 1:
-                raise PoseError(
-                    "several people where one is expected",
-                    expected=f"({self.source.num_joints}, 3), or (M, {self.source.num_joints}, 3) with M <= 1",
-                    got=str(array.shape),
-                    hint="use recognizer.people(), which follows each of them",
-                )
+                raise self._several(array, "", "use recognizer.people(), which follows each of them")
             if not len(array):
                 return None
             array = array[0]
@@ -72,6 +72,15 @@ class PoseReader:
             if not self.seen(array):
                 return None
         return array if self._same else convert(array, self.source, self.target)
+
+    def _several(self, array: FloatArray, leading: str, hint: str) -> PoseError:
+        joints = self.source.num_joints
+        return PoseError(
+            "several people where one is expected: every model looks at one person",
+            expected=f"({leading}{joints}, 3), or ({leading}M, {joints}, 3) with M <= 1",
+            got=str(array.shape),
+            hint=hint,
+        )
 
     def _array(self, poses: npt.ArrayLike, leading: str = "") -> FloatArray:
         try:

@@ -33,7 +33,7 @@ from asma_edge.runtime import Runtime
 from asma_edge.scorer import ClipScorer, Scorer, StreamScorer, score_window
 from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_edge.stream import Stream
-from asma_edge.tracker import People
+from asma_edge.tracker import MAX_PEOPLE, People
 
 MAX_GAP = (
     1.0  # seconds that are bridged by default: on gestures, interpolating lost less than starting again at any length
@@ -154,19 +154,26 @@ class Recognizer:
         hold = self.info.window - 1 if warm_up else 0
         return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap=float(max_gap), hold=hold)
 
-    def people(self, *, ttl: float = 2.0, max_gap: float = MAX_GAP, warm_up: bool = True) -> People:
-        """Streams of several people, told apart by where they are.
+    def people(
+        self, *, ttl: float = 2.0, max_people: int = MAX_PEOPLE, max_gap: float = MAX_GAP, warm_up: bool = True
+    ) -> People:
+        """Streams of several people, told apart by where and how they move.
 
         Args:
             ttl: seconds after which a person who is no longer seen is forgotten.
+            max_people: how many are followed at once; see `People` for who is left out.
             max_gap: as for `stream`.
             warm_up: as for `stream`.
 
         Raises:
-            AsmaError: the model cannot follow a stream, or ``ttl`` is not positive.
+            AsmaError: the model cannot follow a stream, or a value is out of range.
         """
         self.stream(max_gap=max_gap)  # refuses now what could not work at the first person
-        return People(self.poses, lambda: self.stream(max_gap=max_gap, warm_up=warm_up), ttl)
+
+        def make_stream() -> Stream:
+            return self.stream(max_gap=max_gap, warm_up=warm_up)
+
+        return People(self.poses, make_stream, ttl=ttl, max_people=max_people, max_gap=float(max_gap))
 
     def predict(self, clip: npt.ArrayLike, fps: float | None = None, *, whole: bool = False) -> Result:
         """Recognise a recorded clip.

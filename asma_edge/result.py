@@ -11,7 +11,7 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import Decision, DecisionSettings, Event
 from asma_edge.skeleton import FloatArray
 
-State = Literal["ready", "warming", "between frames", "restarted", "nobody"]
+State = Literal["ready", "warming", "between frames", "restarted", "nobody", "still"]
 _DIGITS = 6  # of numbers in JSON: more than the model knows
 NO_SCORES: FloatArray = np.empty(0, dtype=np.float32)
 
@@ -26,13 +26,15 @@ class Result:
             ``warming``: the window is not full yet;
             ``between frames``: the camera is faster than the model's rate, and this pose completes no frame;
             ``restarted``: this pose begins a new sequence, after a pause or after the clock was set;
-            ``nobody``: nobody is seen.
+            ``nobody``: nobody is seen;
+            ``still``: nothing has moved for a while, and the network was not asked.
         label: the action in progress, or that just ended (event "end"); while none is in progress, this frame's most
-            likely class if it is not idle and its score reaches the decision's ``enter``; else None: idle or unknown.
+            likely class if it is not idle, not denied and sure enough (see `DecisionSettings`); else None.
         index: class number of ``label``, or of the most likely class where label is None; None without scores and
             without an action.
         score: raw fused score of that class, 0 to 1; 0 without scores.
-        scores: (K,) float32 raw fused scores of this pose, summing to 1; (0,) unless the state is ``ready``.
+        scores: (K,) float32 raw fused scores of this pose, (0,) unless the state is ``ready``. They sum to 1, or where
+            the bundle knows its `Familiarity` to the probability that this is any of its classes.
         t_start: time in seconds at which the action in progress began; None if none is.
         t: time in seconds of this pose; for an "end" after an absence, of the last pose before it.
         event: "start" or "end" on the pose at which an action starts or ends, else None.
@@ -88,7 +90,7 @@ def make_result(
     known = index is not None
     if index is None and len(scores):
         index = int(scores.argmax())
-        known = index != info.idle and bool(scores[index] >= settings.enter)
+        known = index != info.idle and settings.names(info.labels[index], float(scores[index]))
     return Result(
         state=state,
         label=info.labels[index] if known and index is not None else None,

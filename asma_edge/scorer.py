@@ -68,7 +68,7 @@ class StreamScorer:
         self._seen = min(self._seen + len(frames), info.window)
         if full <= 0:
             return no_scores(info)
-        return fuse(np.array(logits[-full:]), info.fusion, info.temperature)
+        return fuse(np.array(logits[-full:]), info.fusion, info.temperature, info.familiarity)
 
     def skip(self, frames: FloatArray) -> None:
         # One frame more than a window: the first frame's motion needs the one before.
@@ -111,4 +111,4 @@ class ClipScorer:
 def score_window(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
     """(K,) scores of a window (T, V, 3) of preprocessed frames; ``previous`` (V, 3) is the frame before it."""
     inputs = to_streams(window, previous, info.layout, info.streams, info.preprocess.units)
-    return fuse(model(inputs), info.fusion, info.temperature)
+    return fuse(model(inputs), info.fusion, info.temperature, info.familiarity)

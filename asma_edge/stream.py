@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from time import perf_counter
 from types import TracebackType
-from typing import NamedTuple
 
 import numpy.typing as npt
 
@@ -12,19 +11,12 @@ from asma_edge.buffer import PoseBuffer
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.clock import Clock
 from asma_edge.decision import Decider, Decision, DecisionSettings
+from asma_edge.gate import MotionGate
 from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
 from asma_edge.result import NO_SCORES, Result, State, make_result
 from asma_edge.scorer import Scorer, no_scores
 from asma_edge.skeleton import FloatArray
-
-
-class Timings(NamedTuple):
-    """Milliseconds of one update: checking, resampling and preprocessing; the network; the decision."""
-
-    preprocess: float = 0.0
-    invoke: float = 0.0
-    decide: float = 0.0
 
 
 class Stream:
@@ -35,7 +27,6 @@ class Stream:
 
     Attributes:
         scores: (n, K) raw scores of the frames that the last update completed.
-        timings: of the last update.
 
     Args:
         info: of the bundle.
@@ -61,7 +52,17 @@ class Stream:
         self._clock = Clock(max_gap)
         self._buffer = PoseBuffer(info.fps)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
-        self._decider = Decider(decision, info.idle)
+        self._decider = Decider(decision, info.labels, info.idle)
+        self._gate = (
+            MotionGate(
+                info.fps,
+                decision.still_after,
+                decision.still_motion,
+                dims=2 if info.preprocess.units == "pixels" else 3,
+            )
+            if decision.still_after > 0
+            else None
+        )
         self.reset()
 
     def __enter__(self) -> Stream:
@@ -79,7 +80,6 @@ class Stream:
         self._clock.reset()
         self._decider.reset()
         self._begin()
-        self.timings = Timings()
 
     def update(self, pose: npt.ArrayLike | None, timestamp: float) -> Result:
         """Take what was seen at ``timestamp`` seconds.
@@ -106,28 +106,16 @@ class Stream:
         if left:
             ended = self._decider.finish()
             self._begin()
-        state: State
         if array is None:
-            state, decision = "nobody", ended if left else self._decider.current
+            state: State = "nobody"
+            decision = ended if left else self._decider.current
             self.scores = no_scores(self._info)
-            invoked = scored = perf_counter()
         else:
-            prepared = self._prepare(array, t)
-            invoked = perf_counter()
-            self.scores = self._scorer(prepared)
-            scored = perf_counter()
-            if left:
-                state, decision = "restarted", ended
-            elif len(self.scores):
-                state, decision = "ready", self._decider.update(self.scores[-1], t)
-            else:
-                state, decision = "warming" if len(prepared) else "between frames", self._decider.current
+            state, decision = self._look(self._prepare(array, t), t, ended if left else None)
         scores = self.scores[-1] if state == "ready" else NO_SCORES
         when = seen_at if ended.event is not None and seen_at is not None else t
-        done = perf_counter()
-        result = make_result(self._info, self._decision, state, scores, decision, when, (done - started) * 1e3)
-        self.timings = Timings((invoked - started) * 1e3, (scored - invoked) * 1e3, (done - scored) * 1e3)
-        return result
+        latency = (perf_counter() - started) * 1e3
+        return make_result(self._info, self._decision, state, scores, decision, when, latency)
 
     def finish(self) -> Result | None:
         """The person is gone or the recording is over: the end of the action in progress, if there is one."""
@@ -137,17 +125,37 @@ class Stream:
             return None
         return make_result(self._info, self._decision, "nobody", NO_SCORES, decision, t, 0.0)
 
+    def _look(self, frames: FloatArray, t: float, ended: Decision | None) -> tuple[State, Decision]:
+        """Ask the network about the next frames, unless nothing moves; ``ended``: what a pause before them ended."""
+        if self._moving:
+            self.scores = self._scorer(frames)
+        else:
+            self._scorer.skip(frames)
+            self.scores = no_scores(self._info)
+        if ended is not None:
+            return "restarted", ended
+        if len(self.scores):
+            return "ready", self._decider.update(self.scores[-1], t)
+        if not len(frames):
+            return "between frames", self._decider.current
+        if not self._moving:
+            return "still", self._decider.rest(t)
+        return "warming", self._decider.current
+
     def _begin(self) -> None:
         """Forget the person and what they did, but not the time."""
         self._buffer.reset()
         self._preprocessor.reset()
         self._scorer.reset()
+        if self._gate is not None:
+            self._gate.reset()
         self._seen_at: float | None = None
         self.scores = no_scores(self._info)
 
     def _prepare(self, pose: FloatArray, t: float) -> FloatArray:
         """(n, V, 3) preprocessed frames that the pose completes; a sequence's first is held still before it."""
         prepared = self._preprocessor(self._buffer.push(pose, t))
+        self._moving = self._gate is None or self._gate.moving(prepared)
         if self._seen_at is None and self._hold:
             prepared = prepared[:1].repeat(self._hold + 1, axis=0)
         self._seen_at = t

@@ -65,9 +65,8 @@ def verify(bundle: Bundle, num_threads: int = 1) -> list[Check]:
     if info.mode == "stream":
         streamed = np.stack([_streamed(runtime, bundle, sequence) for sequence in frames])
         checks.append(_compare("stream logits", streamed, golden["logits"], kernels))
-    checks.append(
-        _compare("scores", fuse(logits, info.fusion, info.temperature), golden["scores"], max(kernels, _ROUNDING))
-    )
+    scores = fuse(logits, info.fusion, info.temperature, info.familiarity)
+    checks.append(_compare("scores", scores, golden["scores"], max(kernels, _ROUNDING)))
     return checks
 
 

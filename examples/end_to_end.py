@@ -27,7 +27,7 @@ from asma_converters.errors import GateError
 from asma_edge import Recognizer, Result
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
-from asma_edge.pose_source import read_poses
+from asma_edge.sources.json_lines import read_poses
 from asma_trainer.cli.train import accuracy_table
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.engine.compute import compute
@@ -98,6 +98,7 @@ def summarise(run: Run) -> None:
     write_json(run.folder / "profile.json", profile)
     speed = command(str(SPEED_BENCHMARK), "--student", str(run.folder / "student.pt"), "--json")
 
+    peak_mib = profile["runs"][0]["peak_rss_mib"]  # None on a system that does not tell
     split = run.recipe.data.test[0]
     fused = {row.stage: row.fused for row in rows if row.split == split}
     summary = {
@@ -109,7 +110,7 @@ def summarise(run: Run) -> None:
         },
         "agreement": agreement,
         "speedup_vs_eager": speed["all"]["speedup"],
-        "peak_rss_mb": profile["runs"][0]["peak_rss_mib"] * 2**20 / 1e6,
+        "peak_rss_mb": None if peak_mib is None else peak_mib * 2**20 / 1e6,
         "bundle": str(path),
     }
     write_json(run.folder / "summary.json", summary)
@@ -171,6 +172,7 @@ def describe(
 ) -> RunReport:
     """What the report shows."""
     recipe, info = run.recipe, run.dataset.info
+    peak = summary["peak_rss_mb"]
     device = next(iter(student.models.values()))
     streams, classes = len(recipe.streams), len(info.classes)
     models = []
@@ -194,7 +196,7 @@ def describe(
             "int8 accuracy": f"{summary['accuracy']['student_int8']:.1f} %",
             "agreement with float32": f"{100 * summary['agreement']:.1f} %",
             "faster than PyTorch eager": f"{summary['speedup_vs_eager']:.1f} x",
-            "peak memory": f"{summary['peak_rss_mb']:.0f} MB",
+            "peak memory": "not measured" if peak is None else f"{peak:.0f} MB",
         },
         accuracy=[AccuracyRow(row.stage, row.split, row.fused / 100) for row in rows if row.fused is not None],
         curves=read_curves(run.folder),

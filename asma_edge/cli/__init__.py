@@ -1,6 +1,7 @@
 """The command asma-edge, one module a command.
 
-Exit codes: 0 fine, 2 usage or bad input, 3 a verification failed, 130 interrupted.
+Exit codes: 0 fine, 2 usage or bad input, 3 a verification failed, 4 done, but some input had to be skipped, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_stdout()
         return OK
+    except OSError as error:  # a full disk behind standard output, for one
+        discard_stdout()
+        print(f"asma-edge: cannot write: {error.strerror or error}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
 

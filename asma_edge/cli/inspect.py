@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.cli.shared import OK, Commands, add_command, print_json
@@ -41,5 +42,17 @@ def summary(bundle: Bundle) -> dict[str, str]:
         "labels": f"{len(info.labels)}: {', '.join(info.labels)}",
         "idle": info.idle_label or "none",
         "size": f"{info.parameters:,} parameters, {info.macs / 1e6:.1f} M multiply-accumulates a clip",
-        "events": ", ".join(f"{name} {value:g}" for name, value in info.decision.to_dict().items()),
+        "events": ", ".join(
+            f"{name} {_short(value)}" for name, value in info.decision.to_dict().items() if value not in (None, [], {})
+        ),
+        "unknown": f"energy below {info.familiarity.centre:.2f} (width {info.familiarity.width:.2f})"
+        if info.familiarity
+        else "not measured: whatever is seen is taken for one of the labels",
     }
+
+
+def _short(value: Any) -> str:
+    """A decision setting in a few characters."""
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{label} {number:g}" for label, number in value.items()) + ")"
+    return "(" + ", ".join(value) + ")" if isinstance(value, list) else f"{value:g}"

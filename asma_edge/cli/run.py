@@ -1,53 +1,58 @@
-"""``asma-edge run``: recognise a stream of poses."""
+"""``asma-edge run``: from a source of poses or pictures to events.
+
+Ctrl-C and SIGTERM end it as the end of the source does: with the end of the action in progress and the summary.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import ExitStack
-from typing import BinaryIO
+import json
+from pathlib import Path
 
-from asma_edge.cli.shared import OK, Commands, add_command, add_threads, quiet_stderr
-from asma_edge.pose_source import SourceError, read_poses
-from asma_edge.run_source import Watcher
+from asma_edge.cli.outputs import add_mqtt_options, open_mqtt
+from asma_edge.cli.shared import Commands, add_command
+from asma_edge.cli.watch import Watch, add_source_options, say
+from asma_edge.outputs import EventLines, JsonResults, Recording
+from asma_edge.pipeline import Output, Summary
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    text = "Recognise a stream of poses; print one line an event (--json: one object a result)."
+    text = "Recognise what a camera, a video or a stream of poses shows; print one line an event."
     command = add_command(commands, "run", _run, text)
-    command.add_argument("--source", required=True, help="poses.jsonl, or - for standard input")
-    command.add_argument("--layout", help="layout of the poses, where it is not the bundle's")
-    add_threads(command)
+    add_source_options(command)
+    command.add_argument("--record", type=Path, metavar="FILE.jsonl", help="keep the poses, to replay them as a source")
+    command.add_argument(
+        "--draw", type=Path, metavar="OUT", help="draw what is recognised: a video OUT.mp4, or a folder"
+    )
+    add_mqtt_options(command)
 
 
 def _run(options: argparse.Namespace) -> int:
-    with ExitStack() as stack:
-        file = _open(options.source, stack)
-        with quiet_stderr():
-            watcher = Watcher(options.model, options.layout, options.threads, options.json)
-        for frame in read_poses(file, options.source):
-            watcher.take(frame, options.source)
-        watcher.close()
-    return OK
+    watch = Watch(options)
+    outputs: list[Output] = [JsonResults() if options.json else EventLines()]
+    if options.record is not None:
+        outputs.append(Recording(options.record))
+    if options.draw is not None:
+        from asma_edge.draw import Drawing
+
+        outputs.append(Drawing(options.draw, watch.recognizer.layout, watch.recognizer.info.preprocess.units))
+    mqtt = open_mqtt(options, watch.recognizer.info)
+    if mqtt is not None:
+        outputs.append(mqtt)
+    code, summary = watch.run(outputs)
+    _print_summary(summary, options.json)
+    if summary.frames and not summary.results:
+        say(f"nobody was seen for long enough: a window is {watch.recognizer.window_seconds:.1f} s")
+    return code
 
 
-def _open(source: str, stack: ExitStack) -> BinaryIO:
-    if source == "-":
-        return sys.stdin.buffer
-    if source == "camera":
-        raise SourceError(
-            "a camera gives pictures, not poses",
-            expected="a file of poses, or - for poses that a pose estimator writes to a pipe",
-            got="--source camera: no pose estimator is part of this package",
-            hint="run one beside it: my_estimator | asma-edge run BUNDLE --source - ; see docs/device.md",
-        )
-    try:
-        return stack.enter_context(open(source, "rb"))
-    except OSError as error:
-        raise SourceError(
-            f"cannot read poses from '{source}'",
-            expected="a JSON Lines file, or -",
-            got=error.strerror or type(error).__name__,
-            hint="check the path",
-        ) from error
+def _print_summary(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"summary": summary.to_dict()}), flush=True)
+        return
+    parts = [f"{summary.frames} frames", f"{summary.results} results", f"{summary.actions} actions"]
+    parts += [f"{count} {name}" for name in ("skipped", "dropped") if (count := getattr(summary, name))]
+    print(", ".join(parts), flush=True)
+    for label, count in summary.repetitions.items():
+        print(f"{count:6} x {label}", flush=True)

@@ -15,7 +15,7 @@ from asma_edge.builtin import builtin_names, model_path
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
 
-OK, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130
+OK, BAD_INPUT, GATE_FAILED, SKIPPED, INTERRUPTED = 0, 2, 3, 4, 130
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -37,7 +37,7 @@ def add_command(commands: Commands, name: str, function: Command, text: str) -> 
     return command
 
 
-def add_threads(command: argparse.ArgumentParser) -> None:
+def add_threads(command: argparse._ActionsContainer) -> None:
     """``--threads`` of a command that runs one interpreter."""
     command.add_argument("--threads", type=int, default=1, help="of the interpreter (default 1)")
 

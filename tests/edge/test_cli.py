@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 
 from asma_edge.bundle import read_bundle, write_bundle
 from asma_edge.cli import main
-from asma_edge.pose_source import SourceError, read_poses
 from asma_edge.skeleton import FloatArray, get_layout
 
 T = 44
@@ -41,97 +39,6 @@ def frames_of(clip: FloatArray) -> list[dict[str, Any]]:
     return [{"t": index / 30, "pose": pose.tolist()} for index, pose in enumerate(clip)]
 
 
-def test_run_prints_a_result_a_line_as_json(
-    bundle: Path, clip: FloatArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = frames_of(clip)
-    lines.insert(0, {"t": -1.0, "pose": None})  # nobody yet
-    lines[9]["pose"][3] = None
-    lines[10]["pose"][4][1] = float("nan")
-    assert main(["run", str(bundle), "--source", write_lines(tmp_path / "poses.jsonl", lines), "--json"]) == 0
-    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert len([r for r in results if r["event"] != "end"]) >= T
-    assert results[0]["t"] == 0
-    assert {"label", "score", "scores", "event", "t_start"} <= results[0].keys()
-
-
-def test_run_follows_several_people(
-    bundle: Path, clip: FloatArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = [
-        {"t": index / 30, "people": [{"pose": (pose + 5 * k).tolist()} for k in range(2)]}
-        for index, pose in enumerate(clip)
-    ]
-    source = write_lines(tmp_path / "poses.jsonl", lines)
-    assert main(["run", str(bundle), "--source", source, "--json"]) == 0
-    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {result["person"] for result in results} == {0, 1}
-    assert main(["run", str(bundle), "--source", source]) == 0
-    assert f"{len(clip)} frames" in capsys.readouterr().out.splitlines()[-1]
-
-
-def test_run_reads_standard_input(bundle: Path, clip: FloatArray) -> None:
-    text = "".join(json.dumps(frame) + "\n" for frame in frames_of(clip))
-    command = [sys.executable, "-m", "asma_edge", "run", str(bundle), "--source", "-"]
-    answer = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0
-    assert f"{len(clip)} frames" in answer.stdout
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (b"{", "line 2"),
-        (b"[]", "not an object"),
-        (b'{"pose": []}', "no 't'"),
-        (b'{"t": 1}', "pose or people"),
-        (b'{"t": 1, "pose": null, "people": []}', "pose or people"),
-        (b'{"t": "1", "pose": null}', "t is '1'"),
-        (b'{"t": Infinity, "pose": null}', "t is inf"),
-        (b'{"t": true, "pose": null}', "t is True"),
-        (b'{"t": 1, "pose": [[1, 2]]}', "three numbers"),
-        (b'{"t": 1, "pose": [["1", 2, 3]]}', "joint holds"),
-        (b'{"t": 1, "pose": {"a": 1}}', "not a list"),
-        (b'{"t": 1, "people": {}}', "list of at most"),
-        (b'{"t": 1, "people": [1]}', "subscriptable"),
-        (b'{"t": 1, "people": [' + b'{"pose": null},' * 200 + b'{"pose": null}]}', "at most 100"),
-        (b"[" * 100_000, "line 2"),
-        (b" " * (1 << 20) + b"{}", "longer line"),
-        (b"\xff\xfe", "line 2"),
-        (b'{"t": 1, "pose": [[1' + b"0" * 400 + b", 0, 0]]}", "line 2"),
-    ],
-)
-def test_bad_lines_are_refused_by_number(line: bytes, reason: str) -> None:
-    frames = read_poses(io.BytesIO(b'{"t": 0, "pose": null}\n' + line + b"\n"), "poses")
-    assert next(frames).people == []
-    with pytest.raises(SourceError) as caught:
-        next(frames)
-    assert "line 2" in str(caught.value)
-    assert reason in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [{"t": 0, "pose": [[0, 0, 0]] * 24}],
-        [{"t": 0, "pose": [[1e30, 0, 0]] * 25}],
-        [{"t": 0, "pose": [[0, 1, 0]] * 25}, {"t": 0, "pose": [[0, 1, 0]] * 25}],
-        [{"t": 0, "pose": [[0, 1, 0]] * 25}, {"t": 1, "people": []}],
-        [{"t": 0, "people": []}, {"t": 1, "pose": None}],
-        [{"t": 0}],
-    ],
-)
-def test_run_refuses_bad_poses_with_their_line(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[Any]
-) -> None:
-    assert main(["run", str(bundle), "--source", write_lines(tmp_path / "poses.jsonl", lines)]) == 2
-    message = capsys.readouterr().err
-    assert f"line {len(lines)}" in message
-    assert "expected:" in message
-    assert "got:" in message
-    assert "do:" in message
-
-
 def test_bad_usage_ends_with_2(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], make_bundle: Callable[..., Path]
 ) -> None:
@@ -144,7 +51,16 @@ def test_bad_usage_ends_with_2(
         ["profile", missing],
         ["run", missing, "--source", poses],
         ["run", str(bundle), "--source", missing],
-        ["run", str(bundle), "--source", "camera"],
+        ["run", str(bundle), "--source", "0"],
+        ["run", str(bundle), "--source", "example"],
+        ["run", str(bundle), "--source", poses, "--estimator", "mediapipe"],
+        ["run", str(bundle), "--source", "-", "--follow"],
+        ["run", str(bundle), "--source", poses, "--enter", "2"],
+        ["run", str(bundle), "--source", poses, "--deny", "nonsense"],
+        ["run", str(bundle), "--source", poses, "--max-gap", "0"],
+        ["run", str(bundle), "--source", poses, "--ttl", "nan"],
+        ["run", str(bundle), "--source", poses, "--record", poses],
+        ["run", "no-such-model", "--source", poses],
         ["run", str(bundle), "--source", poses, "--layout", "nonsense"],
         ["run", str(bundle), "--source", poses, "--threads", "0"],
         ["run", whole, "--source", poses],
@@ -218,31 +134,6 @@ def test_a_model_that_does_not_fit_its_description_is_refused(
         write_bundle(path, model, info, golden=arrays, report={}, card="")
         assert main(["verify", str(path)]) == 2
         assert "expected:" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("mode", ["stream", "clip"])
-def test_profile_reports_every_field(
-    make_bundle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
-) -> None:
-    sampling = "window" if mode == "stream" else "clip"
-    bundle = make_bundle("ntu25", "float32", mode, sampling=sampling)
-    out = tmp_path / "new" / "result.json"
-    arguments = ["profile", str(bundle), "--threads", "1,2", "--updates", "5", "--sustained", "0.1", "--out", str(out)]
-    assert main([*arguments, "--json"]) == 0
-    values = json.loads(capsys.readouterr().out)
-    assert values == json.loads(out.read_text())
-    assert values["file_bytes"] == bundle.stat().st_size
-    assert [run["threads"] for run in values["runs"]] == [1, 2]
-    for run in values["runs"]:
-        for name in ("load_ms", "first_call_ms", "frames_per_second", "rss_mib", "peak_rss_mib"):
-            assert run[name] > 0
-        tables = ["update_ms"] + (["preprocess_ms", "invoke_ms", "decide_ms"] if mode == "stream" else [])
-        for name in tables:
-            assert 0 < run[name]["p50"] <= run[name]["p90"] <= run[name]["p99"] <= run[name]["max"]
-        assert run["sustained"]["frames"] == 3
-        assert run["sustained"].keys() >= {"result_age_ms", "cpu_percent", "temperature_c", "clock_mhz", "throttled"}
-    assert main(arguments) == 0
-    assert "frames per second" in capsys.readouterr().out
 
 
 def test_a_process_that_recognises_stays_small(bundle: Path) -> None:

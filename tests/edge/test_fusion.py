@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from asma_edge.fusion import fuse, pool_windows
+from asma_edge.errors import AsmaError
+from asma_edge.fusion import Familiarity, fuse, pool_windows
 
 
 def test_fusion_is_a_weighted_mean_of_softmaxes() -> None:
@@ -37,3 +41,37 @@ def test_one_sure_window_outweighs_many_unsure_ones() -> None:
 def test_pooling_survives_scores_near_zero(tiny: float) -> None:
     windows = np.array([[1.0, tiny], [1.0, tiny]], np.float32)
     np.testing.assert_allclose(pool_windows(windows), [1, 0], atol=1e-6)
+
+
+FAMILIAR = Familiarity(centre=4.0, width=0.5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(np.float32, (3, 2, 4), elements=st.floats(-50, 50, width=32)), st.floats(-20, 20), st.floats(0.1, 5))
+def test_familiarity_scales_a_frame_as_a_whole(logits: np.ndarray, centre: float, width: float) -> None:
+    """The order of the classes stays; the scores sum to the probability that any of them is seen."""
+    plain, scaled = fuse(logits, (0.5, 0.5)), fuse(logits, (0.5, 0.5), familiarity=Familiarity(centre, width))
+    mean = logits.astype(np.float64).mean(axis=1)
+    known = 1 / (1 + np.exp(np.clip(-(np.log(np.exp(mean).sum(axis=-1)) - centre) / width, -700, 700)))
+    np.testing.assert_allclose(scaled, plain * known[:, None], atol=1e-6)
+    assert (scaled.sum(axis=-1) <= 1 + 1e-5).all()
+
+
+def test_small_logits_are_unknown_however_clear_their_order() -> None:
+    sure = np.array([[[9.0, 0.0, -2.0]]])
+    assert fuse(sure, (1.0,), familiarity=FAMILIAR)[0, 0] > 0.99
+    assert fuse(sure - 9.0, (1.0,))[0, 0] > 0.99
+    assert fuse(sure - 9.0, (1.0,), familiarity=FAMILIAR)[0, 0] < 0.01
+
+
+def test_pooled_windows_are_as_familiar_as_the_most_familiar_of_them() -> None:
+    windows = np.array([[0.6, 0.2], [0.1, 0.1]], np.float32)
+    pooled = pool_windows(windows)
+    assert pooled.sum() == pytest.approx(0.8)
+    np.testing.assert_allclose(pool_windows(windows[:1]), windows[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (0.0, -1.0), (float("nan"), 1.0), (0.0, float("inf")), ("4", 1.0)])
+def test_senseless_familiarity_is_refused(values: tuple) -> None:
+    with pytest.raises(AsmaError, match="familiarity"):
+        Familiarity(*values)

@@ -256,6 +256,30 @@ def test_an_absence_is_bridged_or_ends_the_action(
     np.testing.assert_allclose(fresh.scores, feed(recognizer, clip[:1], warm_up=True)[0].scores, atol=1e-6)
 
 
+def test_while_nothing_moves_the_network_is_not_asked_and_an_action_ends(
+    make_bundle: MakeBundle, motion: Motion
+) -> None:
+    gated = DecisionSettings(enter=0.01, leave=0.01, smooth=0.0, hold=0.0, release=0.2, still_after=1.0)
+    never = DecisionSettings(enter=0.01, leave=0.01, smooth=0.0, hold=0.0, release=0.2)
+    recognizer = Recognizer.load(make_bundle(), decision=gated)
+    clip = motion(recognizer.info.layout, 120, 9)
+    moves = np.concatenate([clip[:60], np.repeat(clip[60:61], 90, axis=0), clip[60:]])
+    stream, open_stream = recognizer.stream(), Recognizer.load(make_bundle(), decision=never).stream()
+    results = [stream.update(pose, index / 30) for index, pose in enumerate(moves)]
+    expected = [open_stream.update(pose, index / 30) for index, pose in enumerate(moves)]
+    states = [result.state for result in results]
+    first, last = states.index("still"), len(states) - states[::-1].index("still") - 1
+    assert 90 <= first <= 125  # a second after the body came to rest, and the smoothing had settled
+    assert set(states[first : last + 1]) == {"still"}
+    assert 148 <= last <= 160  # and on until it moves again
+    for result, other in zip(results, expected, strict=True):
+        if result.state == "ready":
+            np.testing.assert_array_equal(result.scores, other.scores)
+    events = [(index, result.event) for index, result in enumerate(results) if result.event]
+    assert events[0] == (0, "start")
+    assert [event for index, event in events if first < index <= last] == ["end"]
+
+
 def test_a_clip_may_begin_before_the_person_is_seen(make_bundle: MakeBundle, motion: Motion) -> None:
     recognizer = Recognizer.load(make_bundle())
     clip = motion(recognizer.info.layout, T, 9)

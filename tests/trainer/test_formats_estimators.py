@@ -298,7 +298,7 @@ def test_each_bad_coco_file_is_named(
 # --- who is who
 
 
-def test_people_are_followed_by_place() -> None:
+def test_people_are_followed_as_on_the_device() -> None:
     """Two people who cross slowly, listed in random order, and a third who comes for a moment."""
     random = np.random.default_rng(1)
     one = [body(COCO.joints, x=200 + 4 * n) for n in range(40)]
@@ -307,7 +307,7 @@ def test_people_are_followed_by_place() -> None:
     for n in range(40):
         people = [one[n], two[n]] + ([body(COCO.joints, x=1500, size=1)] if n == 20 else [])
         frames[n] = [people[i].astype(np.float32) for i in random.permutation(len(people))]
-    clip = to_clip(frames, 40, 17, 2, 30.0)
+    clip = to_clip(frames, 40, COCO, "pixels", 2, 30.0)
     np.testing.assert_allclose(clip[:, 0], one, atol=1e-3)
     np.testing.assert_allclose(clip[:, 1], two, atol=1e-3)
 

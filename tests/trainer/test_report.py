@@ -313,8 +313,9 @@ def test_a_profile_is_read_by_its_shape() -> None:
     profile = {
         "load_ms": 3.25,
         "threads": [{"threads": 2, "latency_ms": {"update": {"p50": 0.1, "p99": 0.4, "max": 1.0}}, "fps": 9000.0}],
-        "peak_rss_mb": 43.1,
+        "peak_rss_mib": 43.1,
         "temperature_c": None,
+        "sustained": {"series": {"t_s": [0.0, 1.0], "temperature_c": [None, 51.0]}},
         "file_bytes": 2048,
         "macs": 83_000_000,
     }
@@ -323,7 +324,7 @@ def test_a_profile_is_read_by_its_shape() -> None:
     assert facts == {
         "Load": "3.25 ms",
         "2 threads · frames per second": "9,000",
-        "Peak memory": "43.1 MB",
+        "Peak memory": "43.1 MiB",
         "File size": "2 KB",
         "MACs": "83.0 M",
     }

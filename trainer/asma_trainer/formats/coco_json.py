@@ -87,7 +87,7 @@ def _read(recording: Recording, people: int, fps: float) -> Iterator[Clip]:
                 raise bad_file(recording, "one pose a person and image", f"track {identity} again: person {number}")
             who[frame].append(identity)
         frames[frame].append(pose)
-    clip = to_clip(frames, len(images), _LAYOUT.num_joints, people, fps, who if identified else None)
+    clip = to_clip(frames, len(images), _LAYOUT, "pixels", people, fps, who if identified else None)
     yield recording.clip(clip)
 
 

@@ -122,7 +122,7 @@ def _read(recording: Recording, model: str, people: int, fps: float) -> Iterator
     found = _guess(evidence[:_PROBES])
     if layout.num_joints == 25 and found not in (None, model):
         raise bad_file(recording, f"joints in the order of {model}", f"they lie as {found}'s", hint=f"--model {found}")
-    yield recording.clip(to_clip(frames, count, layout.num_joints, people, fps))
+    yield recording.clip(to_clip(frames, count, layout, "pixels", people, fps))
 
 
 def _people(entry: Entry, joints: int | None) -> list[FloatArray]:

@@ -184,7 +184,7 @@ def _read(
                 frames[index].append(pose)
                 who[index].append(numbered[person])
     named = None if content.poses else who
-    clip = to_clip(frames, len(content.frames), layout.num_joints, people, fps, named)
+    clip = to_clip(frames, len(content.frames), layout, units, people, fps, named)
     yield recording.clip(_regular(recording, np.array(content.times), clip, fps))
 
 

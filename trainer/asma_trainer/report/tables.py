@@ -13,9 +13,20 @@ from asma_trainer.report.content import AccuracyRow, ModelRow
 _PERCENTILES = ("p50", "p90", "p99", "max")
 _FRACTIONS = ("accuracy", "agreement")
 _NAMES = {"macs": "MACs", "rss": "memory", "fps": "frames per second", "mae": "MAE", "cpu": "CPU", "int8": "int8"}
-_UNITS = {"ms": "ms", "us": "µs", "mb": "MB", "kb": "KB", "s": "s", "percent": "%", "c": "°C", "mhz": "MHz"}
+_UNITS = {
+    "ms": "ms",
+    "us": "µs",
+    "mb": "MB",
+    "mib": "MiB",
+    "kb": "KB",
+    "s": "s",
+    "percent": "%",
+    "c": "°C",
+    "mhz": "MHz",
+}
 _GROUPS = frozenset({"latency", "latency_ms", "timing", "timings"})  # say nothing that the table's head does not
 _THREADS = ("threads", "num_threads")
+_SERIES = "series"  # what changed over time: for a plot, not for a list of figures
 _MAX_DEPTH = 8
 
 
@@ -96,7 +107,7 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
             yield path, value
         else:
             for key, inner in value.items():
-                if not (path and path[-1] == _threads_name(value) and key in _THREADS):
+                if key != _SERIES and not (path and path[-1] == _threads_name(value) and key in _THREADS):
                     yield from _walk(inner, path if key in _GROUPS else (*path, str(key)))
     elif isinstance(value, list | tuple):
         if all(isinstance(item, str | int | float | bool) for item in value):

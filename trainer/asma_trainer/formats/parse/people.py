@@ -7,33 +7,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from asma_edge.skeleton import FloatArray
-from asma_edge.tracker import owners, place
+from asma_edge.preprocess import Units
+from asma_edge.skeleton import FloatArray, Layout
+from asma_edge.tracks import Tracks
 
 _TTL = 2.0  # seconds after which a person who is not seen is somebody else
+_MOST_PEOPLE = 100  # at once
 
 
 @dataclass
 class _Track:
     poses: dict[int, FloatArray] = field(default_factory=dict)  # {frame: (V, 3)}
 
-    @property
-    def last(self) -> int:
-        return next(reversed(self.poses))
-
     def presence(self) -> float:
         """How much of the clip the person fills: over frames, their size by the share of joints seen."""
         total = 0.0
         for pose in self.poses.values():
-            seen = ~np.isnan(pose[:, 0])
-            total += float(np.linalg.norm(place(pose)[1])) * float(seen.mean())
+            seen = pose[~np.isnan(pose[:, 0]), :2]
+            total += float(np.linalg.norm(np.ptp(seen, axis=0))) * len(seen) / len(pose)
         return total
 
 
 def to_clip(
     frames: Mapping[int, Sequence[FloatArray]],
     count: int,
-    joints: int,
+    layout: Layout,
+    units: Units,
     people: int,
     fps: float,
     ids: Mapping[int, Sequence[int]] | None = None,
@@ -43,14 +42,19 @@ def to_clip(
     Args:
         frames: {frame number: poses (V, 3), each with at least one joint}, frames in increasing order.
         count: T, frames of the clip.
-        joints: V.
+        layout: of the poses.
+        units: of the poses.
         people: M.
         fps: frames per second.
-        ids: {frame number: who each pose belongs to} where the source says so; otherwise a pose belongs to the
-            person whose last position is nearest, all people considered together, as on the device.
+        ids: {frame number: who each pose belongs to} where the source says so; otherwise people are followed
+            as on the device, and what the device would not follow is left out.
     """
-    tracks = _by_id(frames, ids) if ids is not None else _by_place(frames, fps)
-    clip = np.full((count, people, joints, 3), np.nan, dtype=np.float32)
+    tracks = (
+        _by_id(frames, ids)
+        if ids is not None
+        else _by_movement(frames, fps, Tracks(layout, units, ttl=_TTL, max_people=_MOST_PEOPLE))
+    )
+    clip = np.full((count, people, layout.num_joints, 3), np.nan, dtype=np.float32)
     for person, track in enumerate(sorted(tracks, key=_Track.presence, reverse=True)[:people]):
         for frame, pose in track.poses.items():
             clip[frame, person] = pose
@@ -65,14 +69,10 @@ def _by_id(frames: Mapping[int, Sequence[FloatArray]], ids: Mapping[int, Sequenc
     return list(tracks.values())
 
 
-def _by_place(frames: Mapping[int, Sequence[FloatArray]], fps: float) -> list[_Track]:
-    tracks: list[_Track] = []
+def _by_movement(frames: Mapping[int, Sequence[FloatArray]], fps: float, follow: Tracks) -> list[_Track]:
+    tracks: dict[int, _Track] = {}
     for frame, poses in frames.items():
-        known = [track for track in tracks if (frame - track.last) / fps <= _TTL]
-        last = [(place(track.poses[track.last]), (frame - track.last) / fps) for track in known]
-        for pose, owner in zip(poses, owners(last, [place(pose) for pose in poses]), strict=True):
-            if owner is None:
-                tracks.append(_Track({frame: pose}))
-            else:
-                known[owner].poses[frame] = pose
-    return tracks
+        for number, pose in zip(follow.update(poses, frame / fps), poses, strict=True):
+            if number is not None:
+                tracks.setdefault(number, _Track()).poses[frame] = pose
+    return list(tracks.values())
