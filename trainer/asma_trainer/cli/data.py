@@ -21,7 +21,7 @@ from asma_trainer.curate import label, sheet, view
 from asma_trainer.curate.check import check, check_text
 from asma_trainer.curate.info import describe, describe_text
 from asma_trainer.data.dataset import PreparedDataset
-from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
+from asma_trainer.formats import FORMATS, ImportOptions, import_source, load_format
 from asma_trainer.formats.safety_net import named
 from asma_trainer.synthetic import project
 from asma_trainer.synthetic.people import SynthSettings, synthesise
@@ -78,7 +78,7 @@ def _import(options: argparse.Namespace) -> int:
         source = load_format(options.format).open_source(
             options.path, ImportOptions(options.source, options.licence, options.fps, own)
         )
-    report = import_dataset(
+    report = import_source(
         source,
         options.out,
         layout=get_layout(options.layout) if options.layout else None,

@@ -80,8 +80,8 @@ class _Segment:
 
 def label_recordings(
     source: PreparedDataset,
-    labels: Path,
-    out: Path,
+    labels: str | Path,
+    out: str | Path,
     settings: LabelSettings,
     *,
     skip_bad: bool = False,
@@ -95,6 +95,8 @@ def label_recordings(
     Raises:
         DataError: labels are malformed, do not fit the recordings, or there is nothing to cut.
     """
+    labels = Path(labels)
+    out = Path(out)
     left_out: list[DataError] = []
 
     def bad(error: DataError) -> None:

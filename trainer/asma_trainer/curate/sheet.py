@@ -79,7 +79,7 @@ def require_matplotlib() -> None:
         ) from error
 
 
-def draw_sheet(dataset: PreparedDataset, out: Path, settings: SheetSettings | None = None) -> dict[str, Any]:
+def draw_sheet(dataset: PreparedDataset, out: str | Path, settings: SheetSettings | None = None) -> dict[str, Any]:
     """Write a PNG.
 
     Returns:
@@ -89,6 +89,7 @@ def draw_sheet(dataset: PreparedDataset, out: Path, settings: SheetSettings | No
         MissingMatplotlibError: matplotlib is not installed.
         DataError: the file's name does not end in ``.png``.
     """
+    out = Path(out)
     settings = settings or SheetSettings()
     if out.suffix.lower() != ".png":
         raise DataError(

@@ -14,7 +14,7 @@ from asma_trainer.pages.values import Playback, Segment
 SUMMARY = "write one clip as a self-contained page with a moving skeleton"
 
 
-def view_clip(dataset: PreparedDataset, clip: str, out: Path, person: int | None = None) -> dict[str, object]:
+def view_clip(dataset: PreparedDataset, clip: str, out: str | Path, person: int | None = None) -> dict[str, object]:
     """Write the page.
 
     Args:
@@ -27,6 +27,7 @@ def view_clip(dataset: PreparedDataset, clip: str, out: Path, person: int | None
     Raises:
         DataError: there is no such clip or person.
     """
+    out = Path(out)
     number = _number(dataset, clip)
     poses = dataset.clip(number)
     seen = (~np.isnan(poses[..., :2]).any(axis=-1)).sum(axis=(0, 2))

@@ -47,9 +47,9 @@ class DatasetWriter:
     ...     writer.split("train", [0])
     """
 
-    def __init__(self, path: Path, info: DatasetInfo, people: int = 1) -> None:
+    def __init__(self, path: str | Path, info: DatasetInfo, people: int = 1) -> None:
         self.info, self.people = info, people
-        self._folder = atomic_folder(path)
+        self._folder = atomic_folder(Path(path))
         self._offsets = [0]
         self._clips: dict[str, list[int]] = {name: [] for name in FIELDS}
         self._names: list[str] = []

@@ -30,12 +30,13 @@ def save_checkpoint(
         torch.save(values, temporary)
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain values are unpickled.
 
     Raises:
         CheckpointError: the file is missing or is no checkpoint of this trainer.
     """
+    path = Path(path)
     try:
         values = read_tensors(path, KIND, device)
         if not {"digest", "step", "model", "optimiser"} <= set(values):

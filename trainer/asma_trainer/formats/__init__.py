@@ -11,7 +11,16 @@ passes through; splits are asked for afterwards, when it is known which clips th
 """
 
 from asma_trainer.formats.base import ImportOptions, ImportReport, Omitted, Source
-from asma_trainer.formats.importing import import_dataset
+from asma_trainer.formats.importing import import_dataset, import_source
 from asma_trainer.formats.registry import FORMATS, load_format
 
-__all__ = ["FORMATS", "ImportOptions", "ImportReport", "Omitted", "Source", "import_dataset", "load_format"]
+__all__ = [
+    "FORMATS",
+    "ImportOptions",
+    "ImportReport",
+    "Omitted",
+    "Source",
+    "import_dataset",
+    "import_source",
+    "load_format",
+]

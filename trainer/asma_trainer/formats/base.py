@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout
-from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
 from asma_trainer.formats.parse.names import mirror_labels
@@ -75,10 +75,17 @@ class ImportReport:
     Attributes:
         left_out: parts that were bad (``skip_bad``) or hold nothing to import.
         remarks: sentences about the data, such as counts unlike the published ones.
+        path: folder of the data set that was made.
     """
 
     left_out: tuple[Omitted, ...] = ()
     remarks: tuple[str, ...] = ()
+    path: Path = Path()
+
+    @property
+    def dataset(self) -> PreparedDataset:
+        """The data set that was made."""
+        return PreparedDataset.open(self.path)
 
 
 @dataclass(frozen=True)

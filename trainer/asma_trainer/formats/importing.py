@@ -2,28 +2,90 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asma_edge.skeleton import Layout, convert
+from asma_edge.skeleton import Layout, convert, get_layout
 from asma_trainer.data.dataset import DatasetInfo
 from asma_trainer.data.resumable import ResumableWriter
 from asma_trainer.data.splits import ClipTable, by_subject, with_validation
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats.base import ImportReport, Omitted, Source
+from asma_trainer.formats.base import ImportOptions, ImportReport, Omitted, Source
 from asma_trainer.formats.parallel import Outcome, read_in_order
+from asma_trainer.formats.registry import load_format
+from asma_trainer.formats.safety_net import named
 
 
 def import_dataset(
+    format: str,  # noqa: A002 (what everybody calls it)
+    path: str | Path,
+    out: str | Path,
+    *,
+    source: str = "",
+    licence: str = "",
+    fps: float | None = None,
+    layout: str | None = None,
+    test_subjects: Sequence[int] = (),
+    skip_bad: bool = False,
+    workers: int = 1,
+    **own: Any,
+) -> ImportReport:
+    """Turn another format into a prepared data set, as ``asma-data import FORMAT SRC OUT`` does.
+
+    Args:
+        format: a name of `FORMATS`.
+        path: file or folder to read.
+        out: a folder that does not exist yet.
+        source: credit for the data; empty: what the format knows.
+        licence: of the data; empty: what the format knows.
+        fps: frames per second; None: what the source says, else 30.
+        layout: convert the joints to this layout by name; None: the source's own.
+        test_subjects: define ``train`` / ``test`` by these subjects, in place of the source's own.
+        skip_bad: leave out what is malformed and report it.
+        workers: processes that read files.
+        **own: the format's own options, by name, such as ``people=2``.
+
+    Returns:
+        what was left out and what to know; its ``dataset`` opens what was made.
+
+    Raises:
+        DataError: there is no such format or option, or the source is malformed.
+        LayoutError: there is no such layout, or the source shares no joint with it.
+    """
+    reader, parser = load_format(format), argparse.ArgumentParser()
+    reader.add_arguments(parser)
+    defaults = vars(parser.parse_args([]))
+    for name in own:
+        if name not in defaults:
+            raise DataError(
+                f"format '{format}' has no option '{name}'",
+                expected=", ".join(defaults) or "no option of its own",
+                got=name,
+                hint=f"`asma-data import {format} --help` tells what there is",
+            )
+    with named(path):
+        opened = reader.open_source(Path(path), ImportOptions(source, licence, fps, defaults | own))
+    return import_source(
+        opened,
+        out,
+        layout=get_layout(layout) if layout else None,
+        test_subjects=tuple(test_subjects),
+        skip_bad=skip_bad,
+        workers=workers,
+    )
+
+
+def import_source(
     source: Source,
-    out: Path,
+    out: str | Path,
     *,
     layout: Layout | None = None,
     test_subjects: tuple[int, ...] = (),
@@ -50,7 +112,7 @@ def import_dataset(
     """
     info = source.info if layout is None else dataclasses.replace(source.info, layout=layout)
     job = _job(source, info, skip_bad) if source.items is not None else ""
-    with ResumableWriter(out, info, source.people, job=job) as writer:
+    with ResumableWriter(Path(out), info, source.people, job=job) as writer:
         for _ in watch(_written(source, writer, skip_bad, workers)):
             pass
         table = _table(writer.rows)
@@ -60,7 +122,7 @@ def import_dataset(
         for name, clips in with_validation(splits, table.subject).items():
             writer.split(name, clips)
     left_out = [Omitted(*values) for note in writer.notes for values in note]
-    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)))
+    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)), Path(out))
 
 
 def _written(source: Source, writer: ResumableWriter, skip_bad: bool, workers: int) -> Iterator[Clip]:

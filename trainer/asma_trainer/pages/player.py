@@ -240,8 +240,9 @@ def _time_axis(playback: Playback) -> Html:
     return el("div", *marks, class_="axis", aria_hidden="true")
 
 
-def write_playback(path: Path, title: str, facts: Mapping[str, str], playback: Playback) -> None:
+def write_playback(path: str | Path, title: str, facts: Mapping[str, str], playback: Playback) -> None:
     """Write a page with nothing but the player, whole or not at all."""
+    path = Path(path)
     header = el("header", el("h1", title), facts_list(facts))
     page = document(title, join(header, el("section", player_section(playback))), scripted=True)
     with atomic_file(path) as temporary:

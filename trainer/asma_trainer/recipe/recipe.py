@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -32,7 +32,7 @@ from asma_trainer.recipe.sections import (
     Schedule,
     StudentConfig,
 )
-from asma_trainer.recipe.values import build, override_value, to_toml
+from asma_trainer.recipe.values import build, override_value, set_value, to_toml
 from asma_trainer.vocabulary import HEADS, StageName
 
 _MOST = {"crop": 0.5, "flip": 1, "scale": 3, "speed": 3, "amplitude": 3, "bone_length": 3}  # of augmentations
@@ -163,8 +163,12 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
 
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by name or path and apply ``section.key=value`` overrides (values as in TOML).
+def load_recipe(source: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """Read a recipe by name or path and apply overrides.
+
+    Args:
+        source: a name of `recipe_names`, or the path of a .toml file.
+        overrides: ``section.key=value`` texts with values as in TOML, or {"section.key": value}.
 
     Raises:
         RecipeError: no such recipe, malformed TOML, an unknown key, or a value of the wrong type.
@@ -176,8 +180,12 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         else:
             text = _folder().joinpath(f"{source}.toml").read_text(encoding="utf-8")
         values = tomllib.loads(text)
-        for override in overrides:
-            override_value(values, override)
+        if isinstance(overrides, Mapping):
+            for key, value in overrides.items():
+                set_value(values, key, value)
+        else:
+            for override in overrides:
+                override_value(values, override)
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"cannot read recipe '{source}'",

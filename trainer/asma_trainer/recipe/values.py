@@ -25,13 +25,22 @@ def override_value(values: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    *sections, last = key.strip().split(".")
+    set_value(values, key.strip(), value)
+
+
+def set_value(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value at a dotted key.
+
+    Raises:
+        ValueError: a section of the key that is none.
+    """
+    *sections, last = key.split(".")
     table = values
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise ValueError(f"'{section}' in '{key}' is not a section")
-    table[last] = value
+    table[last] = list(value) if isinstance(value, tuple) else value
 
 
 def build(kind: Any, value: Any, place: str = "") -> Any:

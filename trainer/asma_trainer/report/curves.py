@@ -18,7 +18,7 @@ MAX_METRICS_BYTES = 256 * 2**20
 MAX_STEP = 2**53
 
 
-def read_curves(run: Path) -> list[Curve]:
+def read_curves(run: str | Path) -> list[Curve]:
     """Training curves from RUN/<stage>/<stream>/metrics.jsonl, in the order of the pipeline.
 
     A line is {"step": int, "loss": float, "lr": float, ...}; every number with a fraction is a metric. A step
@@ -28,6 +28,7 @@ def read_curves(run: Path) -> list[Curve]:
     Raises:
         DataError: the run is no folder, or a line that is not the last cannot be read.
     """
+    run = Path(run)
     if not run.is_dir():
         raise DataError(
             f"cannot read curves of '{run}'", expected="a run's folder", got="no such folder", hint="give RUN"

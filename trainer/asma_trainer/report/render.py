@@ -16,8 +16,9 @@ from asma_trainer.report.content import (
 from asma_trainer.report.tables import accuracy_table, conversion_section, model_table, profile_section
 
 
-def write_report(path: Path, report: RunReport) -> None:
+def write_report(path: str | Path, report: RunReport) -> None:
     """Write the report as one HTML file, whole or not at all."""
+    path = Path(path)
     # Class names of other people's data may hold lone surrogates, which UTF-8 cannot carry.
     page = render_report(report).encode("utf-8", "replace")
     with atomic_file(path) as temporary:

@@ -201,7 +201,9 @@ def _drift(count: int, times: Array, rng: np.random.Generator) -> Array:
     return np.asarray(waves.sum(axis=0))
 
 
-def synthesise(out: Path, settings: SynthSettings, watch: Callable[[Iterator[Clip]], Iterator[Clip]] = iter) -> None:
+def synthesise(
+    out: str | Path, settings: SynthSettings, watch: Callable[[Iterator[Clip]], Iterator[Clip]] = iter
+) -> None:
     """Write a prepared data set with ``recordings/`` in it; the folder appears only when all is written.
 
     Args:
@@ -212,6 +214,7 @@ def synthesise(out: Path, settings: SynthSettings, watch: Callable[[Iterator[Cli
     Raises:
         DataError: ``out`` exists already.
     """
+    out = Path(out)
     info = DatasetInfo(
         layout=_LAYOUT,
         fps=settings.fps,

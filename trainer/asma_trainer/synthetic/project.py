@@ -91,7 +91,7 @@ class ProjectSettings:
 
 def project_dataset(
     source: PreparedDataset,
-    out: Path,
+    out: str | Path,
     settings: ProjectSettings,
     watch: Callable[[Iterator[int]], Iterator[int]] = iter,
 ) -> None:
@@ -103,6 +103,7 @@ def project_dataset(
         DataError: the source is not in metres, is upside down or mirrored, or ``out`` exists.
         LayoutError: the source lacks shoulders or hips.
     """
+    out = Path(out)
     target = get_layout(settings.layout)
     _check_source(source, settings)
     training = draw_cameras(
