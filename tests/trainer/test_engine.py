@@ -222,8 +222,37 @@ def test_a_checkpoint_that_does_not_fit_its_networks_is_refused(tmp_path: Path) 
         train(tmp_path)
 
 
-def test_divergence_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="diverged at step 4") as caught:
-        train(tmp_path, Batches(poison=4))
+@pytest.mark.parametrize("poison", [4, 5, 6, 7, STEPS - 1])
+@pytest.mark.parametrize("often", [True, False])
+def test_divergence_at_any_step_is_an_error_that_names_it_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: int, often: bool
+) -> None:
+    """Only every fourth step is logged here: a step in between must not slip into a checkpoint."""
+    monkeypatch.setattr(loop, "_LOGGED_STEPS", 3)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
+    whole = train(tmp_path / "whole")
+    with pytest.raises(RecipeError, match=f"diverged at step {poison}") as caught:
+        train(tmp_path / "cut", Batches(poison=poison))
     assert "lower" in str(caught.value)
+    assert f"batch {poison}" in str(caught.value)
+    path = tmp_path / "cut" / "last.pt"
+    assert path.exists() == often
+    if often:
+        values = load_checkpoint(path)
+        assert values["step"] == poison
+        assert all(torch.isfinite(value).all() for value in values["model"].values())
+    assert same(whole, train(tmp_path / "cut"))  # with good data it goes on, and ends as if nothing had been
+
+
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
+    """A finite loss may still give infinite gradients."""
+
+    class Explosive(Toy):
+        def after_step(self) -> None:
+            with torch.no_grad():
+                self.layers[0].weight[0, 0] = math.inf
+
+    with pytest.raises(RecipeError, match=r"layers\.0\.weight"):
+        fit(tmp_path, Explosive(), Batches(), FinetuneConfig(steps=1, batch=8, lr=0.05), seed=5, digest="d",
+            config="", compute=Compute(), title="toy")  # fmt: skip
     assert not (tmp_path / "last.pt").exists()

@@ -113,6 +113,24 @@ class Run:
         check_networks(recipe, method_of(recipe).encoder_names)
         check_fit(dataset, recipe)
 
+    @classmethod
+    def open(cls, folder: str | Path, dataset: PreparedDataset) -> Run:
+        """A run that was evaluated, with the recipe that it was evaluated with.
+
+        Raises:
+            CheckpointError: it was not evaluated.
+            DataError: the data set is not what its recipe asks for.
+        """
+        path = Path(folder) / "evaluate" / "config.toml"
+        if not path.exists():
+            raise CheckpointError(
+                f"'{folder}' is no evaluated run",
+                expected=f"'{path}'",
+                got="no such file",
+                hint="run `asma-train run`, or `asma-train evaluate`, into this folder first",
+            )
+        return cls(folder, dataset, load_recipe(path))
+
     @property
     def results(self) -> Results:
         """What `evaluate` found.

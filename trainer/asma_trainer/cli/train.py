@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
-from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, text_table
+from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
-from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.metrics import Accuracy, accuracy_table
 from asma_trainer.evaluation.results import Results
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
+from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGES
 
@@ -49,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
             "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
         )
         stage.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    text = "one page and a summary of a finished run, and of the bundle made from it"
+    report = stages.add_parser("report", help=text, description=text[0].upper() + text[1:] + ".")
+    report.add_argument("out", type=Path, metavar="RUN", help="folder of the run; receives report.html, summary.json")
+    report.add_argument("--data", type=Path, required=True, metavar="D", help="the prepared data set of the run")
+    report.add_argument("--bundle", type=Path, metavar="F", help="default: RUN/RECIPE.tflite where there is one")
+    report.add_argument("--profile", type=Path, metavar="P", help="default: RUN/profile.json where there is one")
+    report.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     return parser
 
 
@@ -63,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0 when done, 2 on bad input, 130 when interrupted (run it again to continue)."""
     options = _parser().parse_args(arguments)
     try:
+        if options.stage == "report":
+            return _report(options)
         recipe = load_recipe(options.recipe, options.set)
         dataset = PreparedDataset.open(options.data)
         with compute(options.device, options.precision, options.workers) as where:
@@ -72,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 run.stage(options.stage)
             if where.main:
-                _report(options.out, options.stage, options.json)
+                _show(options.out, options.stage, options.json)
     except AsmaError as error:
         print(f"asma-train: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -85,7 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _report(folder: Path, stage: str, as_json: bool) -> None:
+def _report(options: argparse.Namespace) -> int:
+    run = Run.open(options.out, PreparedDataset.open(options.data))
+    tell = (lambda _: None) if options.json else print
+    settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
+    rows, summary = report_run(run, settings)
+    print(json.dumps(summary) if options.json else f"{accuracy_table(rows)}\nreport: {run.folder / 'report.html'}")
+    return OK
+
+
+def _show(folder: Path, stage: str, as_json: bool) -> None:
     rows: Sequence[Accuracy] = ()
     if stage in ("evaluate", "run") and (folder / "evaluate" / "results.json").exists():
         rows = Results.load(folder / "evaluate").accuracy
@@ -95,16 +114,6 @@ def _report(folder: Path, stage: str, as_json: bool) -> None:
     if rows:
         print(accuracy_table(rows))
     print(f"done: {folder}")
-
-
-def accuracy_table(rows: Sequence[Accuracy]) -> str:
-    """Top-1 accuracies as aligned text."""
-    streams = list(dict.fromkeys(stream for row in rows for stream in row.streams))
-    lines = [["stage", "split", *streams, "fused"]]
-    for row in rows:
-        values = [row.streams.get(stream) for stream in streams] + [row.fused]
-        lines.append([row.stage, row.split, *("-" if value is None else f"{value:.1f}" for value in values)])
-    return text_table(lines)
 
 
 if __name__ == "__main__":

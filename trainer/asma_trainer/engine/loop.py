@@ -94,6 +94,7 @@ def fit(
         _train(folder, stage, optimiser, batches, schedule, start, seed, digest, compute, title)
         _refine_statistics(stage, batches, schedule.steps, seed, compute)
         if compute.main:
+            _check_weights(stage, schedule.steps - 1, title)
             save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest)
         compute.wait()
     stage.eval()
@@ -119,6 +120,7 @@ def _train(
     log = Log(folder / "metrics.jsonl", start, schedule.steps, title) if compute.main else None
     every = max(1, schedule.steps // _LOGGED_STEPS)
     saved = time.monotonic()
+    finite = torch.tensor(start, device=compute.device)  # steps whose losses, and all before, were finite
     stage.train()
     for step, batch, generator in _seeded(batches, range(start, schedule.steps), seed, compute):
         rate = learning_rate(schedule, step)
@@ -130,23 +132,52 @@ def _train(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         stage.after_step()
+        # Where the loss was last finite is noted on the device, and read only when it has to be known.
+        finite = torch.where(torch.isfinite(loss.detach()) & (finite == step), finite + 1, finite)
         if log and (step % every == 0 or step + 1 == schedule.steps):
+            _check_loss(finite, step, title)
             values = {"loss": loss.item(), **{name: value.item() for name, value in metrics.items()}, "lr": rate}
-            if not math.isfinite(values["loss"]):
-                raise RecipeError(
-                    f"{title} diverged at step {step}",
-                    expected="a finite loss",
-                    got=str(values["loss"]),
-                    hint="lower the stage's lr, or lengthen its warmup",
-                )
             log.write(step + 1, values)
         # The last step's checkpoint waits for the final batch statistics.
         if log and step + 1 < schedule.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _check_loss(finite, step, title)
+            _check_weights(stage, step, title)
             log.flush()
             save_checkpoint(folder / "last.pt", stage, optimiser, step + 1, digest)
             saved = time.monotonic()
     if log:
         log.close()
+
+
+def _check_loss(finite: Tensor, step: int, title: str) -> None:
+    """Refuse to go on from a loss that was not finite.
+
+    Raises:
+        RecipeError: names the step; the last checkpoint, if there is one, is from before it.
+    """
+    first = int(finite)
+    if first <= step:
+        raise _diverged(title, first, f"a loss that is none, of batch {first}")
+
+
+def _check_weights(stage: nn.Module, step: int, title: str) -> None:
+    """Never write weights or statistics that no run could go on with.
+
+    Raises:
+        RecipeError: names the first of them.
+    """
+    for name, values in stage.state_dict().items():
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            raise _diverged(title, step, f"'{name}' is not finite after batch {step}")
+
+
+def _diverged(title: str, step: int, got: str) -> RecipeError:
+    return RecipeError(
+        f"{title} diverged at step {step}",
+        expected="finite losses and weights",
+        got=got,
+        hint="lower the stage's lr, or lengthen its warmup; the last good checkpoint is kept",
+    )
 
 
 def _seeded(

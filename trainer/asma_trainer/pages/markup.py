@@ -54,3 +54,13 @@ def number(value: float, digits: int = 4) -> str:
     if value == int(value) or size >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
+
+
+def millions(value: float) -> str:
+    """Multiply-accumulates as people count them."""
+    return f"{value / 1e6:,.1f} M" if math.isfinite(value) and value >= 1e6 else number(value)
+
+
+def size(count: float) -> str:
+    """Bytes in the units of memory: 2**10 and 2**20."""
+    return f"{number(round(count / 1024))} KiB" if count < 2**20 else f"{count / 2**20:.1f} MiB"

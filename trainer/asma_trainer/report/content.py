@@ -1,13 +1,14 @@
-"""What a run report shows: plain values, checked where they are made, and training curves read from a run."""
+"""What a run report shows: plain values, checked where they are made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from asma_edge.profiling.schema import Profile
 from asma_trainer.pages.values import Confusion, Curve, Playback, refuse
 
 
@@ -35,6 +36,32 @@ class ModelRow:
     macs: int | None = None
 
 
+class ConversionStage(TypedDict):
+    """One form of the model: its largest difference of logits and its agreement of classes with the form before it,
+    both on the golden clips; accuracy as a fraction; bytes of its file."""
+
+    name: str
+    difference: float
+    agreement: float
+    accuracy: float
+    size: int | None
+
+
+class Conversion(TypedDict):
+    """The bundle's report.json."""
+
+    precision: str
+    mode: str
+    stages: list[ConversionStage]
+    agreement: float
+    parameters: int
+    macs: int
+    model_bytes: int
+    calibration_clips: int
+    golden_clips: int
+    warnings: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class RunReport:
     """Everything `write_report` can show; a section without values is left out.
@@ -47,8 +74,8 @@ class RunReport:
         curves: training curves, see `read_curves`.
         confusion: of the final model.
         playback: a recording to watch.
-        profile: the values printed by ``asma-edge profile --json``.
-        conversion: the values of a conversion report.
+        profile: what ``asma-edge profile --json`` measured.
+        conversion: what the bundle tells of its conversion.
         models: parameters and MACs of the networks.
     """
 
@@ -59,6 +86,6 @@ class RunReport:
     curves: Sequence[Curve] = ()
     confusion: Confusion | None = None
     playback: Playback | None = None
-    profile: Mapping[str, Any] | None = None
-    conversion: Mapping[str, Any] | None = None
+    profile: Profile | None = None
+    conversion: Conversion | None = None
     models: Sequence[ModelRow] = ()

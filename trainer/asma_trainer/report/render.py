@@ -13,7 +13,9 @@ from asma_trainer.pages.tables import facts_list
 from asma_trainer.report.content import (
     RunReport,
 )
-from asma_trainer.report.tables import accuracy_table, conversion_section, model_table, profile_section
+from asma_trainer.report.conversion import conversion_section
+from asma_trainer.report.profile import profile_section
+from asma_trainer.report.tables import accuracy_table, model_table
 
 
 def write_report(path: str | Path, report: RunReport) -> None:
