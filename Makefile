@@ -6,7 +6,9 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint clean
 
+# First the built-in model on its example, then everything from the start.
 demo: $(INSTALLED)
+	$(BIN)/asma-edge run irds9 --source example
 	test -d runs/demo/data || $(BIN)/asma-data synth runs/demo/data
 	$(BIN)/python examples/end_to_end.py --data runs/demo/data --recipe demo --out runs/demo
 

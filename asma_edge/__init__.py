@@ -17,6 +17,7 @@ from asma_edge.errors import (
     RuntimeMissingError,
     TimestampError,
 )
+from asma_edge.pose_check import PoseWarning
 from asma_edge.recognizer import Recognizer
 from asma_edge.result import Result
 from asma_edge.skeleton import LAYOUT_NAMES, Layout, get_layout
@@ -36,6 +37,7 @@ __all__ = [
     "LayoutError",
     "People",
     "PoseError",
+    "PoseWarning",
     "Recognizer",
     "Result",
     "RuntimeMissingError",

@@ -26,6 +26,7 @@ from typing import Any
 from asma_edge.errors import AsmaError
 from asma_edge.extras import require
 from asma_edge.home_assistant import discovery
+from asma_edge.repetitions import Repetition
 from asma_edge.result import Result
 
 PORT, TLS_PORT = 1883, 8883
@@ -131,7 +132,7 @@ class MqttPublisher:
             person: the person's number; None where there is only one.
             result: any result, also one without news.
         """
-        repetition = getattr(result, "repetition", None)
+        repetition = result.repetition
         if result.event is None and repetition is None:
             return
         with self._lock:
@@ -158,7 +159,7 @@ class MqttPublisher:
         if self.dropped:
             self._report(f"{self.dropped} events were dropped while the broker {self._broker} was away")
 
-    def _take(self, person: int | None, result: Result, repetition: Any) -> None:
+    def _take(self, person: int | None, result: Result, repetition: Repetition | None) -> None:
         if result.event == "start" and result.label is not None and result.t_start is not None:
             self._actions[person] = (result.label, result.t_start)
         elif result.event == "end":
@@ -175,7 +176,8 @@ class MqttPublisher:
                 **({"duration": _rounded(result.t - (result.t_start or 0.0))} if ended else {}),
             )
         if repetition is not None:
-            self._counts[repetition.label] = self._counts.get(repetition.label, 0) + 1
+            if repetition.label is not None:
+                self._counts[repetition.label] = self._counts.get(repetition.label, 0) + 1
             self._send_event(
                 person,
                 "repetition",
@@ -184,7 +186,7 @@ class MqttPublisher:
                 score=_rounded(repetition.score),
                 t_start=_rounded(repetition.t_start),
                 t=_rounded(repetition.t_end),
-                duration=_rounded(repetition.t_end - repetition.t_start),
+                duration=_rounded(repetition.duration),
             )
         self._state = self._describe()
         if self._client.is_connected():  # else it is sent when there is a connection again

@@ -32,7 +32,12 @@ class EventLines:
             who = "" if person is None else f"person {person}  "
             if result.event is not None:
                 self._print(f"{result.t:9.2f} s  {who}{result.event:5}  {result.label}{_details(result)}")
-            elif result and self._live:
+            if result.repetition is not None and result.repetition.label is not None:
+                done = result.repetition
+                self._print(
+                    f"{result.t:9.2f} s  {who}{done.number:5}  {done.label}  ({done.duration:.1f} s, {done.score:.2f})"
+                )
+            if result and self._live:
                 text = f"{result.t:9.2f} s  {who}{result.label or '-'}  {result.score:.2f}"
                 print(f"{_ERASE}{text}", end="", file=sys.stderr, flush=True)
 

@@ -75,8 +75,8 @@ class Pipeline:
         **options: Any,
     ) -> None:
         self._recognizer, self._outputs, self._skip = recognizer, outputs, skip
-        self._ttl, self._options = ttl, options
-        recognizer.people(ttl=ttl, **options)  # refuses now what could not work at the first frame
+        self._ttl, self._options = ttl, {"repetitions": True, **options}
+        recognizer.people(ttl=ttl, **self._options)  # refuses now what could not work at the first frame
         self._one: Stream | None = None
         self._many: People | None = None
         self.summary = Summary()
@@ -144,6 +144,8 @@ class Pipeline:
         for _, result in results:
             self.summary.results += bool(result)
             self.summary.actions += result.event == "start"
+            if result.repetition is not None and result.repetition.label is not None:
+                self.summary.repetitions[result.repetition.label] += 1
         for output in self._outputs:
             output.frame(frame, results)
 

@@ -3,10 +3,13 @@
 Every step is causal: the numbers of a frame depend on that frame and earlier ones only, so a stream that
 arrives frame by frame and a whole clip see the same values (to 1e-6). Steps run in the order given:
 
-``fill``    a missing (NaN) joint keeps its last position; until it is first seen it moves with the pose's origin.
+``fill``    a missing (NaN) joint moves with the nearest joint that is seen; until it is first seen it is derived from
+            the joints that were: the middle of hips or shoulders, or the nearest of the tree (`asma_edge.filling`).
+            In version 1 it kept its last place, or lay at the pose's origin until it was first seen.
 ``centre``  each frame is shifted so that the layout's origin is (0, 0, 0).
 ``scale``   division by the running torso length (mid-shoulder to mid-hip); makes pixels unit-free. While no torso has
-            been seen, each pose is scaled to its farthest joint. No joint is left farther than 10 torsos from the
+            been seen, it is the running length of one that was derived from other joints; without that (and in version
+            1) each pose is scaled to its farthest joint. No joint is left farther than 10 torsos from the
             origin along an axis: no body is that long, and one such number spoils statistics that many poses share.
 ``view``    rotation about the vertical so that the running shoulder line points along x (metres only).
 
@@ -15,7 +18,7 @@ Layouts in pixels carry (x, y, score) per joint: the score passes through unchan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -23,13 +26,19 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.errors import AsmaError, PoseError
+from asma_edge.filling import BETWEEN, SEEN, BodyFiller, Filler, OriginFiller
 from asma_edge.skeleton import FloatArray, Layout
 
 Units = Literal["metres", "pixels"]
 Array = TypeVar("Array")
+# What the three numbers of a joint are, in every layout.
+AXES: Mapping[Units, str] = {
+    "metres": "x to the right of a person who faces the camera, y up, z away from the camera",
+    "pixels": "x to the right of the picture, y down, then a score from 0 to 1",
+}
 STEPS = ("fill", "centre", "scale", "view")
 STREAMS = ("joint", "bone", "motion")
-VERSION = 1
+VERSION = 2  # 1: a joint that was never seen lies at the origin; `filling` has the difference
 
 _MEMORY_FRAMES = 150  # running means become exponential after this many frames, so a stream forgets
 _MIN_TORSO = 1e-3
@@ -55,7 +64,7 @@ class PreprocessSpec:
         unknown = [step for step in self.steps if step not in STEPS]
         problem = (
             f"unknown step {unknown[0]}" if unknown
-            else f"version {self.version}" if self.version != VERSION
+            else f"version {self.version}" if self.version not in range(1, VERSION + 1)
             else f"units '{self.units}'" if self.units not in ("metres", "pixels")
             else "steps repeat" if len(set(self.steps)) != len(self.steps)
             else "'fill' is not the first step" if self.steps[:1] != ("fill",)
@@ -65,7 +74,7 @@ class PreprocessSpec:
         if problem:
             raise AsmaError(
                 f"unusable preprocessing: {problem}",
-                expected=f"version {VERSION}; steps among {', '.join(STEPS)} starting with fill",
+                expected=f"version 1 to {VERSION}; steps among {', '.join(STEPS)} starting with fill",
                 got=f"version {self.version}, {self.units}, steps {list(self.steps)}",
                 hint="correct [preprocess] in the recipe, or update asma-edge to read a newer bundle",
             )
@@ -118,13 +127,13 @@ class Preprocessor:
         if "scale" in needed:
             hips = layout.indices(("left_hip", "right_hip"))
             self._to_torso = _mean_of(layout, self._shoulders) - _mean_of(layout, hips)
+        self._filler: Filler = (BodyFiller if spec.version >= 2 else OriginFiller)(layout, self._dims)
         self._steps = [getattr(self, "_" + step) for step in spec.steps[1:]]
         self.reset()
 
     def reset(self) -> None:
         """Forget earlier frames: the next frame starts a new sequence."""
-        self._last = np.zeros((self.layout.num_joints, 3))
-        self._seen = np.zeros(self.layout.num_joints, dtype=bool)
+        self._filler.reset()
         self._means: dict[str, tuple[list[float], int]] = {}
 
     def __call__(self, frames: FloatArray) -> FloatArray:
@@ -143,36 +152,14 @@ class Preprocessor:
         complete = bool(np.vdot(flat, flat) <= MAX_COORDINATE**2)
         poses = frames.astype(np.float64)
         if complete:
-            self._keep(poses)
+            self._filler.keep(poses)
+            self._torso: list[int] | None = None
         else:
             check_coordinates(frames)
-            self._fill(poses)
+            self._torso = self._filler.fill(poses)
         for step in self._steps:
             poses = step(poses)
         return poses.astype(np.float32)
-
-    def _keep(self, poses: npt.NDArray[np.float64]) -> None:
-        """Remember the last of some complete poses, from which a later one may be filled."""
-        if len(poses):
-            self._last = poses[-1].copy()
-            self._seen[:] = True
-
-    def _fill(self, poses: npt.NDArray[np.float64]) -> None:
-        """Fill missing joints, in place."""
-        missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
-        last = self._last
-        for pose, gone in zip(poses, missing, strict=True):
-            self._seen |= ~gone
-            kept = gone & self._seen
-            pose[kept] = last[kept]
-            pose[~self._seen] = _origin_of(pose, ~self._seen, self._origin)
-            if self._dims == 2:
-                pose[gone, 2] = 0.0
-            last = pose
-        if self._dims == 2:
-            np.nan_to_num(poses, copy=False)
-        if len(poses):
-            self._last = poses[-1].copy()
 
     def _centre(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         origin = self._to_origin @ poses
@@ -186,12 +173,18 @@ class Preprocessor:
         torso = self._to_torso @ points
         lengths = np.sqrt(np.add.reduce(torso * torso, axis=-1, keepdims=True))
         seen = [length > _MIN_TORSO for (length,) in lengths.tolist()]
+        derived = [False] * len(seen)
+        if self._torso is not None:
+            known = list(zip(seen, self._torso, strict=True))
+            seen, derived = ([apart and how == wanted for apart, how in known] for wanted in (SEEN, BETWEEN))
         means = [mean for (mean,) in self._running_means("torso", lengths, seen)]
         origin = (self._to_origin @ points)[:, None]
         offset = points - origin
-        if 0.0 in means:  # no torso yet
+        if 0.0 in means:  # no torso yet: for the time being the one between shoulders and knees, or anything
+            instead = [mean for (mean,) in self._running_means("derived torso", lengths, derived)]
+            means = [mean or other for mean, other in zip(means, instead, strict=True)]
             farthest = np.linalg.norm(offset, axis=-1).max(axis=-1).tolist()
-            means = [mean or instead for mean, instead in zip(means, farthest, strict=True)]
+            means = [mean or other for mean, other in zip(means, farthest, strict=True)]
         means = [max(mean, _MIN_TORSO) for mean in means]
         length = np.array(means)[:, None, None]
         if np.vdot(offset, offset) > (_MAX_TORSOS * min(means, default=1.0)) ** 2:  # else no joint can be beyond it
@@ -232,16 +225,6 @@ def _mean_of(layout: Layout, joints: Sequence[int]) -> npt.NDArray[np.float64]:
     weights = np.zeros(layout.num_joints)
     weights[list(joints)] = 1.0 / max(len(joints), 1)
     return weights
-
-
-def _origin_of(
-    pose: npt.NDArray[np.float64], unseen: npt.NDArray[np.bool_], origin: Sequence[int]
-) -> npt.NDArray[np.float64]:
-    """(3,) where a never-seen joint is put: the other origin joints' mean, else all other joints' mean, else 0."""
-    seen = [joint for joint in origin if not unseen[joint]]
-    if seen:
-        return np.asarray(pose[seen].mean(axis=0))
-    return np.asarray(pose[~unseen].mean(axis=0)) if not unseen.all() else np.zeros(3)
 
 
 def to_streams(

@@ -77,7 +77,7 @@ class Recognizer:
         self.poses = PoseReader(source, self.info.layout, self.info.preprocess.units)
         self.decision = decision or self.info.decision
         self.runtime = Runtime(bundle, num_threads)
-        self._scorer()  # a graph that does not fit its description is refused now, not at the first pose
+        self.scorer()  # a graph that does not fit its description is refused now, not at the first pose
 
     @classmethod
     def load(
@@ -125,7 +125,7 @@ class Recognizer:
         """Free the model; its streams and the methods of this object refuse to work afterwards."""
         self.runtime.close()
 
-    def stream(self, *, max_gap: float = MAX_GAP, warm_up: bool = True) -> Stream:
+    def stream(self, *, max_gap: float = MAX_GAP, warm_up: bool = True, repetitions: bool = False) -> Stream:
         """A stream of one person's poses.
 
         Args:
@@ -133,6 +133,7 @@ class Recognizer:
                 interpolated; after a longer one the action in progress has ended and a new sequence begins.
             warm_up: let a sequence's first pose stand still before it, so that there are scores from the first pose
                 on; else there are none until a whole window has been seen.
+            repetitions: count them: `Result.repetition`, `Stream.repetitions`.
 
         Raises:
             AsmaError: the model takes whole actions (sampling ``clip``), not a stream; or ``max_gap`` is out of range.
@@ -152,10 +153,24 @@ class Recognizer:
                 hint="leave it out",
             )
         hold = self.info.window - 1 if warm_up else 0
-        return Stream(self.info, self.poses, self._scorer(), self.decision, max_gap=float(max_gap), hold=hold)
+        return Stream(
+            self.info,
+            self.poses,
+            self.scorer(),
+            self.decision,
+            max_gap=float(max_gap),
+            hold=hold,
+            repetitions=repetitions,
+        )
 
     def people(
-        self, *, ttl: float = 2.0, max_people: int = MAX_PEOPLE, max_gap: float = MAX_GAP, warm_up: bool = True
+        self,
+        *,
+        ttl: float = 2.0,
+        max_people: int = MAX_PEOPLE,
+        max_gap: float = MAX_GAP,
+        warm_up: bool = True,
+        repetitions: bool = False,
     ) -> People:
         """Streams of several people, told apart by where and how they move.
 
@@ -164,6 +179,7 @@ class Recognizer:
             max_people: how many are followed at once; see `People` for who is left out.
             max_gap: as for `stream`.
             warm_up: as for `stream`.
+            repetitions: as for `stream`.
 
         Raises:
             AsmaError: the model cannot follow a stream, or a value is out of range.
@@ -171,7 +187,7 @@ class Recognizer:
         self.stream(max_gap=max_gap)  # refuses now what could not work at the first person
 
         def make_stream() -> Stream:
-            return self.stream(max_gap=max_gap, warm_up=warm_up)
+            return self.stream(max_gap=max_gap, warm_up=warm_up, repetitions=repetitions)
 
         return People(self.poses, make_stream, ttl=ttl, max_people=max_people, max_gap=float(max_gap))
 
@@ -203,7 +219,7 @@ class Recognizer:
             frames = math.floor(seconds * self.info.fps + 1e-6) + 1
             hold = self.info.window - 1 if not whole else max(self.info.window - frames, 0)
             reader = PoseReader(self.info.layout, self.info.layout, self.info.preprocess.units)
-            stream = Stream(self.info, reader, self._scorer(), self.decision, max_gap=math.inf, hold=hold)
+            stream = Stream(self.info, reader, self.scorer(), self.decision, max_gap=math.inf, hold=hold)
             results, parts = [], []
             for index, pose in enumerate(poses):
                 results.append(stream.update(pose, index / rate))
@@ -214,7 +230,8 @@ class Recognizer:
         latency = (perf_counter() - started) * 1e3
         return make_result(self.info, self.decision, "ready", scores, Decision(), seconds, latency)
 
-    def _scorer(self) -> Scorer:
+    def scorer(self) -> Scorer:
+        """What turns the preprocessed frames of one person into scores."""
         if self.info.mode == "stream":
             return StreamScorer(self.info, self.runtime.stream_model())
         return ClipScorer(self.info, self.runtime.clip_model())

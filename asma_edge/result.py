@@ -9,6 +9,7 @@ import numpy as np
 
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import Decision, DecisionSettings, Event
+from asma_edge.repetitions import Repetition
 from asma_edge.skeleton import FloatArray
 
 State = Literal["ready", "warming", "between frames", "restarted", "nobody", "still"]
@@ -18,7 +19,7 @@ NO_SCORES: FloatArray = np.empty(0, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One recognition; true (``if result:``) where there is something new: fresh scores, or an event.
+    """One recognition; true (``if result:``) where there is something new: fresh scores, an event, a repetition.
 
     Attributes:
         state: why there are scores or none:
@@ -40,6 +41,7 @@ class Result:
         event: "start" or "end" on the pose at which an action starts or ends, else None.
         latency_ms: computing time of this result, milliseconds.
         labels: K class names.
+        repetition: that this pose completed, if repetitions are counted.
     """
 
     state: State
@@ -52,9 +54,10 @@ class Result:
     event: Event | None
     latency_ms: float
     labels: tuple[str, ...] = field(repr=False)
+    repetition: Repetition | None = None
 
     def __bool__(self) -> bool:
-        return self.state == "ready" or self.event is not None
+        return self.state == "ready" or self.event is not None or self.repetition is not None
 
     def top(self, n: int = 3) -> list[tuple[str, float]]:
         """The ``n`` most likely classes as (label, score), best first; none without scores."""
@@ -73,6 +76,7 @@ class Result:
             "t": round(self.t, _DIGITS),
             "event": self.event,
             "latency_ms": round(self.latency_ms, _DIGITS),
+            "repetition": None if self.repetition is None else self.repetition.to_dict(),
         }
 
 
@@ -84,6 +88,7 @@ def make_result(
     decision: Decision,
     t: float,
     latency_ms: float,
+    repetition: Repetition | None = None,
 ) -> Result:
     """The result of scores (K,), or of none (0,), at ``t`` seconds and of what was decided about them."""
     index = decision.action
@@ -102,4 +107,5 @@ def make_result(
         event=decision.event,
         latency_ms=latency_ms,
         labels=info.labels,
+        repetition=repetition,
     )

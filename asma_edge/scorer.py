@@ -22,6 +22,9 @@ class Scorer(Protocol):
     def __call__(self, frames: FloatArray) -> FloatArray:
         """(m, K) scores, one for each of the n next preprocessed frames (n, V, 3) at which a window is full."""
 
+    def logits(self, frames: FloatArray) -> FloatArray:
+        """(m, S, K) logits of the streams, in place of their scores."""
+
     def skip(self, frames: FloatArray) -> None:
         """Take the next frames without computing their scores; later scores are as if they had been computed."""
 
@@ -53,9 +56,12 @@ class StreamScorer:
         self._skipped = no_frames(self._info)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
+        return _scores(self._info, self.logits(frames))
+
+    def logits(self, frames: FloatArray) -> FloatArray:
         wanted = len(frames)
         if not wanted:
-            return no_scores(self._info)
+            return _no_logits(self._info)
         if len(self._skipped):
             frames = np.concatenate([self._catch_up(), frames])
         info = self._info
@@ -67,8 +73,8 @@ class StreamScorer:
         full = min(self._seen + len(frames) - info.window + 1, wanted)
         self._seen = min(self._seen + len(frames), info.window)
         if full <= 0:
-            return no_scores(info)
-        return fuse(np.array(logits[-full:]), info.fusion, info.temperature, info.familiarity)
+            return _no_logits(info)
+        return np.array(logits[-full:])
 
     def skip(self, frames: FloatArray) -> None:
         # One frame more than a window: the first frame's motion needs the one before.
@@ -94,21 +100,37 @@ class ClipScorer:
         self._frames = no_frames(self._info)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
+        return _scores(self._info, self.logits(frames))
+
+    def logits(self, frames: FloatArray) -> FloatArray:
         T, past = self._info.window, len(self._frames)
         known = np.concatenate([self._frames, frames])
         ends = range(max(past + 1, T), len(known) + 1)
-        scores = [self._window(known[end - T : end], known[end - T - 1] if end > T else None) for end in ends]
+        logits = [self._window(known[end - T : end], known[end - T - 1] if end > T else None) for end in ends]
         self._frames = known[-(T + 1) :]
-        return np.stack(scores) if scores else no_scores(self._info)
+        return np.stack(logits) if logits else _no_logits(self._info)
 
     def skip(self, frames: FloatArray) -> None:
         self._frames = np.concatenate([self._frames, frames])[-(self._info.window + 1) :]
 
     def _window(self, window: FloatArray, previous: FloatArray | None) -> FloatArray:
-        return score_window(self._info, self._model, window, previous)
+        return _window_logits(self._info, self._model, window, previous)
 
 
 def score_window(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
     """(K,) scores of a window (T, V, 3) of preprocessed frames; ``previous`` (V, 3) is the frame before it."""
-    inputs = to_streams(window, previous, info.layout, info.streams, info.preprocess.units)
-    return fuse(model(inputs), info.fusion, info.temperature, info.familiarity)
+    return _scores(info, _window_logits(info, model, window, previous))
+
+
+def _window_logits(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
+    """(S, K)."""
+    return model(to_streams(window, previous, info.layout, info.streams, info.preprocess.units))
+
+
+def _scores(info: BundleInfo, logits: FloatArray) -> FloatArray:
+    return fuse(logits, info.fusion, info.temperature, info.familiarity)
+
+
+def _no_logits(info: BundleInfo) -> FloatArray:
+    """(0, S, K)."""
+    return np.empty((0, len(info.streams), len(info.labels)), dtype=np.float32)

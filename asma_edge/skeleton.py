@@ -70,7 +70,7 @@ class Layout:
                     got=f"({a}, {b})",
                     hint="edges are 0-based pairs of joint indices",
                 )
-        if len(self.edges) != count - 1 or np.isinf(self._hops).any():
+        if len(self.edges) != count - 1 or np.isinf(self.hops).any():
             raise LayoutError(
                 f"the edges of layout '{self.name}' are not a tree",
                 expected=f"{count - 1} edges that reach all {count} joints without a cycle",
@@ -93,7 +93,7 @@ class Layout:
         return adjacency
 
     @functools.cached_property
-    def _hops(self) -> npt.NDArray[np.float64]:
+    def hops(self) -> npt.NDArray[np.float64]:
         """(V, V) edges between joints along the tree; inf where unreachable."""
         neighbours = [np.flatnonzero(row).tolist() for row in self.adjacency]
         hops = np.full((self.num_joints, self.num_joints), np.inf)
@@ -115,14 +115,14 @@ class Layout:
     @functools.cached_property
     def centre(self) -> int:
         """The graph's centre: smallest eccentricity, then highest degree, then lowest index."""
-        return min(range(self.num_joints), key=lambda v: (self._hops[v].max(), -self.degrees[v], v))
+        return min(range(self.num_joints), key=lambda v: (self.hops[v].max(), -self.degrees[v], v))
 
     @functools.cached_property
     def parents(self) -> npt.NDArray[np.int64]:
         """(V,) the neighbour of each joint that is nearer to the centre; the centre is its own parent."""
         parents = np.arange(self.num_joints)
         for a, b in self.edges:
-            child, parent = (a, b) if self._hops[a, self.centre] > self._hops[b, self.centre] else (b, a)
+            child, parent = (a, b) if self.hops[a, self.centre] > self.hops[b, self.centre] else (b, a)
             parents[child] = parent
         return parents
 
@@ -159,7 +159,7 @@ class Layout:
 
         Entry [k, v, w] is the weight with which joint v contributes to joint w (max_hop 1).
         """
-        distance = self._hops[self.centre]
+        distance = self.hops[self.centre]
         reach = self.adjacency | np.eye(self.num_joints, dtype=bool)
         weight = reach / reach.sum(axis=0, keepdims=True)
         delta = distance[:, None] - distance[None, :]

@@ -12,8 +12,10 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.clock import Clock
 from asma_edge.decision import Decider, Decision, DecisionSettings
 from asma_edge.gate import MotionGate
+from asma_edge.pose_check import PoseCheck
 from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
+from asma_edge.repetitions import RepetitionCounter
 from asma_edge.result import NO_SCORES, Result, State, make_result
 from asma_edge.scorer import Scorer, no_scores
 from asma_edge.skeleton import FloatArray
@@ -35,6 +37,7 @@ class Stream:
         decision: thresholds and times of events.
         max_gap: longest absence in seconds that is bridged.
         hold: frames for which a sequence's first pose is held still before it.
+        repetitions: count them.
     """
 
     def __init__(
@@ -46,23 +49,21 @@ class Stream:
         *,
         max_gap: float,
         hold: int,
+        repetitions: bool = False,
     ) -> None:
         self._info, self._poses, self._scorer, self._decision = info, poses, scorer, decision
         self._max_gap, self._hold = max_gap, hold
         self._clock = Clock(max_gap)
         self._buffer = PoseBuffer(info.fps)
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
+        self._check: PoseCheck | None = PoseCheck(info.layout, info.preprocess.units)
         self._decider = Decider(decision, info.labels, info.idle)
-        self._gate = (
-            MotionGate(
-                info.fps,
-                decision.still_after,
-                decision.still_motion,
-                dims=2 if info.preprocess.units == "pixels" else 3,
-            )
-            if decision.still_after > 0
-            else None
-        )
+        dims = 2 if info.preprocess.units == "pixels" else 3
+        self._gate = self._counter = None
+        if decision.still_after > 0:
+            self._gate = MotionGate(info.fps, decision.still_after, decision.still_motion, dims)
+        if repetitions:
+            self._counter = RepetitionCounter(decision, info.labels, info.idle, info.fps, dims)
         self.reset()
 
     def __enter__(self) -> Stream:
@@ -79,7 +80,15 @@ class Stream:
         """Forget everything: the next pose starts a new sequence, at any time."""
         self._clock.reset()
         self._decider.reset()
+        if self._counter is not None:
+            self._counter.reset()
         self._begin()
+
+    @property
+    def repetitions(self) -> dict[str, int]:
+        """How many repetitions of each label were counted since the start or `reset`."""
+        counts = {} if self._counter is None else self._counter.counts
+        return {label: count for label, count in counts.items() if label is not None}
 
     def update(self, pose: npt.ArrayLike | None, timestamp: float) -> Result:
         """Take what was seen at ``timestamp`` seconds.
@@ -100,22 +109,29 @@ class Stream:
         started = perf_counter()
         array = self._poses.read_frame(pose)
         clock_set = self._clock.accept(timestamp)
+        if self._check is not None and array is not None and self._check.take(array):
+            self._check = None
         t, seen_at = self._clock.now, self._seen_at
         left = seen_at is not None and (clock_set or t - seen_at > self._max_gap)
         ended = Decision()
         if left:
             ended = self._decider.finish()
             self._begin()
+        repetition = None
         if array is None:
             state: State = "nobody"
             decision = ended if left else self._decider.current
             self.scores = no_scores(self._info)
         else:
-            state, decision = self._look(self._prepare(array, t), t, ended if left else None)
+            frames, held = self._prepare(array, t)
+            state, decision = self._look(frames, t, ended if left else None)
+            if self._counter is not None and len(frames):
+                moved = frames[held:]
+                repetition = self._counter.update(moved, self.scores[-len(moved) :], t)
         scores = self.scores[-1] if state == "ready" else NO_SCORES
         when = seen_at if ended.event is not None and seen_at is not None else t
         latency = (perf_counter() - started) * 1e3
-        return make_result(self._info, self._decision, state, scores, decision, when, latency)
+        return make_result(self._info, self._decision, state, scores, decision, when, latency, repetition)
 
     def finish(self) -> Result | None:
         """The person is gone or the recording is over: the end of the action in progress, if there is one."""
@@ -149,14 +165,17 @@ class Stream:
         self._scorer.reset()
         if self._gate is not None:
             self._gate.reset()
+        if self._counter is not None:
+            self._counter.begin()
         self._seen_at: float | None = None
         self.scores = no_scores(self._info)
 
-    def _prepare(self, pose: FloatArray, t: float) -> FloatArray:
-        """(n, V, 3) preprocessed frames that the pose completes; a sequence's first is held still before it."""
+    def _prepare(self, pose: FloatArray, t: float) -> tuple[FloatArray, int]:
+        """(n, V, 3) preprocessed frames that the pose completes, after as many that hold a sequence's first still."""
         prepared = self._preprocessor(self._buffer.push(pose, t))
         self._moving = self._gate is None or self._gate.moving(prepared)
-        if self._seen_at is None and self._hold:
-            prepared = prepared[:1].repeat(self._hold + 1, axis=0)
+        held = self._hold if self._seen_at is None else 0
+        if held:
+            prepared = prepared[:1].repeat(held + 1, axis=0)
         self._seen_at = t
-        return prepared
+        return prepared, held

@@ -22,13 +22,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from asma_trainer.dataset import PreparedDataset
 from meetings import FPS, PEOPLE, Meeting, draw_meeting
 
 from asma_edge.assignment import assign
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import FloatArray, get_layout
 from asma_edge.tracks import Tracks
+from asma_trainer.data.dataset import PreparedDataset
 
 TTL = 2.0
 LAYOUTS = {"metres": "ntu25", "pixels": "coco17"}

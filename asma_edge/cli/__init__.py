@@ -8,19 +8,33 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 from asma_edge import __version__
-from asma_edge.cli import inspect, profile, run, verify
+from asma_edge.cli import inspect, profile, run, serve, verify
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout
+from asma_edge.pose_check import PoseWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
     command: Command = options.command
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", PoseWarning)
+        warnings.showwarning = _show_warning
+        return _run(command, options)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In one line, without the place in the source that Python shows."""
+    print(f"asma-edge: warning: {message}", file=sys.stderr)
+
+
+def _run(command: Command, options: argparse.Namespace) -> int:
     try:
         code = command(options)
         sys.stdout.flush()
@@ -43,6 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asma-edge", description="Recognise actions in skeleton streams.")
     parser.add_argument("--version", action="version", version=f"asma-edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, inspect, verify, profile):
+    for module in (run, serve, inspect, verify, profile):
         module.add(commands)
     return parser

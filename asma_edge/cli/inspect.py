@@ -7,6 +7,7 @@ from typing import Any
 
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.cli.shared import OK, Commands, add_command, print_json
+from asma_edge.preprocess import AXES
 
 
 def add(commands: Commands) -> None:
@@ -37,6 +38,7 @@ def summary(bundle: Bundle) -> dict[str, str]:
         "kind": f"{info.precision}, {info.mode}",
         "input": f"{info.window} frames at {info.fps:g} fps (sampling {info.sampling}), {info.preprocess.units}",
         "layout": f"{info.layout.name}, {info.layout.num_joints} joints",
+        "axes": AXES[info.preprocess.units],
         "steps": f"{', '.join(info.preprocess.steps)} (version {info.preprocess.version})",
         "streams": weights,
         "labels": f"{len(info.labels)}: {', '.join(info.labels)}",

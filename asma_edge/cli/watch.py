@@ -87,6 +87,7 @@ class Watch:
 
     Attributes:
         recognizer: loaded with the layout of the source.
+        stopped: whether a signal ended the run.
 
     Raises:
         AsmaError: the model, the estimator or the source cannot be opened, or they do not fit each other.
@@ -94,6 +95,7 @@ class Watch:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.recognizer, estimator = open_recognizer(options)
+        self.stopped = False
         self._skip = None if options.strict else _Reporter()
         self._streaming = {"max_gap": options.max_gap, "ttl": options.ttl, "warm_up": not options.no_warm_up}
         with quiet_stderr():
@@ -108,6 +110,11 @@ class Watch:
                 notice=say,
             )
 
+    @property
+    def dropped(self) -> int:
+        """Frames that were left out so far because newer ones had come."""
+        return self._source.dropped
+
     def run(self, outputs: Sequence[Output]) -> tuple[int, Summary]:
         """Recognise the whole source, or until a signal comes; the exit code, and what happened."""
         pipeline = Pipeline(self.recognizer, outputs, skip=self._skip, **self._streaming)
@@ -116,6 +123,7 @@ class Watch:
                 summary = pipeline.run(Stoppable(self._source, stopper))
         finally:
             self._source.close()
+        self.stopped = stopper.signal is not None
         if stopper.signal == signal.SIGINT:
             return INTERRUPTED, summary
         if summary.skipped and not summary.frames:

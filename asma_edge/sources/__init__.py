@@ -23,6 +23,7 @@ __all__ = [
     "PoseSource",
     "SourceError",
     "gives_pictures",
+    "is_camera",
     "needless",
     "open_source",
 ]
@@ -32,7 +33,7 @@ _VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".m
 
 def gives_pictures(name: str) -> bool:
     """Whether a source is a camera or a video, so that it needs a pose estimator."""
-    return _is_camera(name) or name.lower().endswith(_VIDEOS)
+    return is_camera(name) or name.lower().endswith(_VIDEOS)
 
 
 def open_source(
@@ -67,7 +68,7 @@ def open_source(
     if follow and (estimator is not None or name in ("-", "example")):
         raise needless(name, "--follow")
     if estimator is not None:
-        if realtime and _is_camera(name):
+        if realtime and is_camera(name):
             raise needless(name, "--realtime")
         source: PoseSource = EstimatedPoses(_pictures(name, notice), estimator, many=many)
     else:
@@ -75,12 +76,13 @@ def open_source(
     return Paced(source) if realtime else source
 
 
-def _is_camera(name: str) -> bool:
+def is_camera(name: str) -> bool:
+    """Whether a source is a camera."""
     return name.isdecimal() or name in ("camera", "picamera") or name.startswith("/dev/video") or "://" in name
 
 
 def _pictures(name: str, notice: Callable[[str], None]) -> ImageSource:
-    if not _is_camera(name):
+    if not is_camera(name):
         from asma_edge.sources.video import VideoFile
 
         return VideoFile(name)

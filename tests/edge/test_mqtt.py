@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from asma_edge.cli import outputs
 from asma_edge.cli.outputs import add_mqtt_options, open_mqtt
 from asma_edge.extras import ExtraMissingError
 from asma_edge.mqtt import MqttError, MqttPublisher
+from asma_edge.repetitions import Repetition
 from asma_edge.result import NO_SCORES, Result
 
 
@@ -85,7 +87,7 @@ def test_repetitions_are_counted() -> None:
     client = FakeClient()
     output = publisher(client)
     for number in (1, 2):
-        repetition = SimpleNamespace(number=number, label="wave", t_start=number, t_end=number + 0.5, score=0.8)
+        repetition = Repetition(number, "wave", t_start=number, t_end=number + 0.5, score=0.8)
         output.publish(None, SimpleNamespace(event=None, repetition=repetition))  # type: ignore[arg-type]
     event, state = (json.loads(payload) for _, payload, _, _ in client.sent[-2:])
     assert (event["event_type"], event["number"], event["duration"], event["person"]) == ("repetition", 2, 0.5, None)
@@ -291,10 +293,16 @@ class Broker:
             pass
 
     def close(self) -> None:
-        self.server.close()
+        self.stop_listening()
         for link in self.links:
-            link.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the other side may have gone first
+                link.shutdown(socket.SHUT_RDWR)
             link.close()
+
+    def stop_listening(self) -> None:
+        with suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)  # closing alone would leave a thread in accept(), and the port open
+        self.server.close()
 
 
 @pytest.fixture
@@ -323,7 +331,7 @@ def test_over_a_socket(broker: Broker) -> None:
 
 def test_events_wait_for_a_broker_that_comes_later(broker: Broker) -> None:
     port, said = broker.port, []  # type: ignore[var-annotated]
-    broker.server.close()
+    broker.stop_listening()
     output = MqttPublisher("127.0.0.1", port, name="pi", home_assistant=False, queue=2, report=said.append)
     wait_for(lambda: said)
     for second in range(4):

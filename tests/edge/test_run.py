@@ -172,9 +172,9 @@ def test_a_signal_ends_the_action_in_progress_and_prints_the_summary(
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20)
     assert process.returncode == code
-    *_, end, summary = rest.decode().splitlines()
-    assert "end" in end
-    assert "frames" in summary
+    lines = rest.decode().splitlines()
+    end = next(index for index, line in enumerate(lines) if "  end  " in line)
+    assert "frames" in lines[end + 1]
     assert b"Traceback" not in errors
 
 

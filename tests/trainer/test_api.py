@@ -12,8 +12,13 @@ import pytest
 
 import asma_trainer
 from asma_edge.skeleton import get_layout
-from asma_trainer import PreparedDataset, Recipe, Run, StudentFile, import_dataset, load_recipe, train
+from asma_trainer import train
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import CheckpointError, DataError, RecipeError
+from asma_trainer.formats.importing import import_dataset
+from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.run import Run
+from asma_trainer.student_file import StudentFile
 
 SHORT = {
     "pretrain.steps": 2,

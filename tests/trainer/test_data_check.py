@@ -152,6 +152,23 @@ def test_published_counts_are_told_apart_and_add_up() -> None:
                 assert entry.counts[f"{prefix}train"] + entry.counts[f"{prefix}test"] == entry.counts["all"]
 
 
+@pytest.mark.parametrize(
+    ("factors", "kind", "advice"),
+    [
+        ((1, -1, 1), "upside down", "negate y"),
+        ((1, 1, -1), "mirrored", "left and right are exchanged"),
+        ((1000, 1000, 1000), "millimetres", "divide by 1000"),
+    ],
+)
+def test_wrong_axes_and_units(tmp_path: Path, factors: tuple[int, ...], kind: str, advice: str) -> None:
+    def turn(poses: Any) -> None:
+        poses *= np.array(factors, np.float32)
+
+    found = check(write(tmp_path / "d", spoiled(turn, *range(1, 8))))
+    assert found["pose_findings"][kind]["clips"] == 7
+    assert any(text.startswith("in 7 clip(s) ") and advice in text for text in found["warnings"])
+
+
 def picture(path: Path) -> tuple[int, int]:
     """Width and height as the PNG's header says."""
     data = path.read_bytes()

@@ -171,7 +171,7 @@ def test_mediapipe_in_the_picture_and_in_metres(tmp_path: Path) -> None:
     assert np.isnan(data.clip(0)[1]).all()
     data = load("mediapipe-json", tmp_path / "in", tmp_path / "world", "--space", "world")
     assert data.info.units == "metres"
-    np.testing.assert_allclose(data.clip(0)[0, 0], (marks[0][:, :3] - 0.5) * (1, -1, -1), atol=1e-6)
+    np.testing.assert_allclose(data.clip(0)[0, 0], (marks[0][:, :3] - 0.5) * (-1, -1, 1), atol=1e-6)
 
 
 def test_mediapipe_landmarks_as_objects(tmp_path: Path) -> None:
@@ -323,4 +323,8 @@ def test_real_samples(tmp_path: Path) -> None:
     nose, ankle = data.clip(0)[:, 0, 0], data.clip(0)[:, 0, PIPE.joints.index("left_ankle")]
     assert np.nanmedian(nose[:, 1]) < np.nanmedian(ankle[:, 1])
     world = load("mediapipe-json", SHARED / "mediapipe", tmp_path / "c", "--space", "world").clip(0)[:, 0]
-    assert np.nanmedian(world[:, 0, 1]) > np.nanmedian(world[:, PIPE.joints.index("left_ankle"), 1])
+    place = dict(zip(PIPE.joints, np.nanmedian(world, axis=0), strict=True))
+    assert place["nose"][1] > place["left_ankle"][1]
+    # He faces the camera: his right is at larger x, his toes are nearer to it than his heels.
+    assert place["right_shoulder"][0] > place["left_shoulder"][0]
+    assert place["left_foot_index"][2] < place["left_heel"][2]

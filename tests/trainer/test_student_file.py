@@ -43,7 +43,9 @@ def student(motion: Callable[..., FloatArray]) -> StudentFile:
     )
 
 
-def test_round_trip(student: StudentFile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_round_trip(student: StudentFile, tmp_path: Path, version: int) -> None:
+    student = dataclasses.replace(student, preprocess=PreprocessSpec(("fill", "centre", "scale"), version=version))
     path = tmp_path / "student.pt"
     student.save(path)
     assert list(tmp_path.iterdir()) == [path]

@@ -1,5 +1,7 @@
 """Entry points of asma-data and asma-train; without the extra [train] they say what to install."""
 
+import sys
+
 from asma_edge.extras import start_command
 
 
@@ -9,5 +11,6 @@ def data() -> int:
 
 
 def train() -> int:
-    """``asma-train``."""
-    return start_command("asma-train", "asma_trainer.cli.train", "train")
+    """``asma-train``; of its commands only ``calibrate`` does without torch."""
+    command = "calibrate" if sys.argv[1:2] == ["calibrate"] else "train"
+    return start_command("asma-train", f"asma_trainer.cli.{command}", "train")

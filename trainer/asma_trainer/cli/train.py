@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_trainer.cli import calibrate
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--bundle", type=Path, metavar="F", help="default: RUN/RECIPE.tflite where there is one")
     report.add_argument("--profile", type=Path, metavar="P", help="default: RUN/profile.json where there is one")
     report.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
     return parser
 
 
@@ -69,6 +71,9 @@ def _count(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0 when done, 2 on bad input, 130 when interrupted (run it again to continue)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["calibrate"]:  # takes a bundle, not a recipe
+        return calibrate.main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         if options.stage == "report":

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from asma_trainer.curate.frames import measure_frames
+from asma_edge.pose_check import check_poses
+from asma_trainer.curate.frames import is_absurd, measure_frames
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.splits import is_training, test_of
 from asma_trainer.formats.base import count_remarks
@@ -25,6 +26,7 @@ STILL_SHARE = 0.5  # of the frames in which most other joints move
 TELEPORT_SHARE = 0.01  # of all frames
 SWAP_SHARE = 0.002  # of all frames; the depth sensors of published sets stay below half of it
 BONE_VARIATION = 0.25  # standard deviation / mean of a bone's length within a clip
+POSE_SHARE = 0.1  # of all clips; of recorded sets as they should be, fewer than 1 in 1,000 have a finding
 CLASS_RATIO = 10.0  # largest class / smallest class
 _LISTED = 10
 _WORST = 3
@@ -44,6 +46,7 @@ def check(dataset: PreparedDataset) -> dict[str, Any]:
         **measure_frames(dataset),
         "shared_subjects": _shared_subjects(dataset),
         "duplicates": _duplicates(dataset),
+        "pose_findings": _pose_findings(dataset),
         "class_counts": np.bincount(dataset.label, minlength=len(dataset.info.classes)).tolist(),
         "unlike_published": _unlike_published(dataset),
     }
@@ -103,6 +106,22 @@ def _duplicates(dataset: PreparedDataset) -> dict[str, Any]:
     return {"clips": sum(len(clips) - 1 for clips in same), "test_clips_in_training": across}
 
 
+def _pose_findings(dataset: PreparedDataset) -> dict[str, dict[str, Any]]:
+    """{kind: how many clips, a sentence} of what `asma_edge.pose_check` finds in each clip's first second."""
+    layout, units = dataset.info.layout, dataset.info.units
+    findings: dict[str, dict[str, Any]] = {}
+    for number in range(len(dataset)):
+        clip = dataset.clip(number)
+        seen = np.asarray(~np.isnan(clip[..., 0]).all(axis=-1))  # (T, M)
+        if is_absurd(clip) or not seen.any():
+            continue
+        person = int(seen.any(axis=0).argmax())
+        first = clip[seen[:, person], person][: round(dataset.info.fps)]
+        for finding in check_poses(first, layout, units):
+            findings.setdefault(finding.kind, {"clips": 0, "text": str(finding)})["clips"] += 1
+    return findings
+
+
 def _unlike_published(dataset: PreparedDataset) -> list[str] | None:
     """Remarks on counts unlike the published ones; None: the source is of no set whose counts are known."""
     published = published_of(dataset.info)
@@ -145,6 +164,9 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
     loose = [f"{bone} {value:.0%}" for bone, value in findings["bone_variation"].items() if value > BONE_VARIATION]
     if loose:
         warnings.append(f"bones change their length: {', '.join(loose)}")
+    for found in findings["pose_findings"].values():
+        if found["clips"] > POSE_SHARE * len(dataset):
+            warnings.append(f"in {found['clips']} clip(s) {found['text']}")
     if findings["short_clips"]:
         warnings.append(f"{findings['short_clips']} clip(s) have a single frame: no motion to learn from")
     for pair, subjects in findings["shared_subjects"].items():

@@ -7,8 +7,8 @@
 
 A frame without a person has null, or an empty list. A landmark may also be {"x":, "y":, "z":, "visibility":}, as
 MediaPipe's own objects turn into. ``image`` takes ``pose_landmarks``, fractions of the picture, as pixels with the
-visibility as score; ``world`` takes ``pose_world_landmarks``, metres from the middle of the hips, whose y points down
-and z away from the camera: they are turned to y up and z towards the camera.
+visibility as score; ``world`` takes ``pose_world_landmarks``, metres from the middle of the hips, whose x
+points to the right of the picture and y down: they are turned about z, to the axes of all poses in metres.
 """
 
 from __future__ import annotations
@@ -112,5 +112,5 @@ def _pose(recording: Recording, landmarks: Any, at: str, space: str, size: tuple
         landmarks = [[landmark.get(name) for name in _FIELDS] for landmark in landmarks]
     values = numbers(recording, landmarks, at, (_LAYOUT.num_joints, len(_FIELDS)))
     if space == "world":
-        return (values[:, :3] * (1, -1, -1)).astype(np.float32)
+        return (values[:, :3] * (-1, -1, 1)).astype(np.float32)
     return (values[:, [0, 1, 3]] * (*size, 1.0)).astype(np.float32)

@@ -1,0 +1,190 @@
+"""Counts repetitions of an exercise, with little rest between them or none.
+
+Events cannot do it: the model looks at seconds of movement, and repetitions that follow each other are one long action
+to it. So repetitions are read off the body itself. It leaves a posture, goes as far as it goes, and comes back. The
+excursion is the distance of the pose from the posture it left (root mean square over joints, in body sizes). A
+repetition is complete where the excursion, having gone back by most of its peak, turns or comes to rest; the pose there
+is the posture that the next one leaves. So the posture may drift, and no pace, amplitude or joint has to be known.
+Which exercise it was is what the model thought most of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_edge.decision import DecisionSettings
+from asma_edge.skeleton import FloatArray
+
+Points = npt.NDArray[np.float64]  # (V, D)
+
+# Shares are of a repetition's peak. Chosen on training people of IntelliRehabDS; see docs/events.md.
+_SMOOTH = 0.1  # seconds, of the poses
+_SMALLEST = 0.09  # body sizes: a smaller peak is noise or a change of posture
+_USUAL = 0.6  # share of the usual peak that a movement needs to be a repetition of the same exercise
+_REMEMBERED = 5  # repetitions whose median peak is the usual one
+_AWAY = 0.1  # below this share it has not left yet
+_BACK = 0.6  # below this share it is coming back
+_TURNED = 0.15  # it turns where it rises again by this share,
+_SETTLED = 0.3  # or is at rest where it has not fallen for these seconds
+_FALL = 0.01  # by at least this share
+_SHORTEST = 0.4  # seconds
+_LONGEST = 10.0  # seconds after which who stays away has taken another posture, and what was usual is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """One completed repetition.
+
+    Attributes:
+        number: the how many-th of its label, from 1.
+        label: of the class that scored highest on average; None where that is too little to name it.
+        t_start: seconds at which the body left its posture.
+        t_end: seconds at which it was back.
+        score: mean raw score of the label's class from start to end, 0 to 1; where the label is None, of the highest.
+    """
+
+    number: int
+    label: str | None
+    t_start: float
+    t_end: float
+    score: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.t_end - self.t_start
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {**asdict(self), "duration": self.duration}
+
+
+class _Moment(NamedTuple):
+    """A frame since the posture was left: seconds, excursion, scores (K,) if there were any."""
+
+    t: float
+    excursion: float
+    scores: FloatArray | None
+
+
+class RepetitionCounter:
+    """Follows one person.
+
+    Args:
+        settings: which labels may be named, and from which score on.
+        labels: K class names.
+        idle: class index that means "nothing happens"; it is never named.
+        fps: frames per second that will come.
+        dims: of the numbers of a joint, how many are coordinates: 3, or 2 where the third is a score.
+
+    Attributes:
+        counts: {label: repetitions so far}; None stands for those that could not be named.
+
+    Raises:
+        AsmaError: the settings name a class that is not among the labels.
+    """
+
+    def __init__(
+        self, settings: DecisionSettings, labels: Sequence[str], idle: int | None, fps: float, dims: int = 3
+    ) -> None:
+        settings.check_labels(labels)
+        self._settings, self._labels, self._idle = settings, tuple(labels), idle
+        self._fps, self._dims = fps, dims
+        self._smoothing = -math.expm1(-1 / (fps * _SMOOTH))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.counts: Counter[str | None] = Counter()
+        self.begin()
+
+    def begin(self) -> None:
+        """A new sequence begins: forget the movement, but not the counts."""
+        self._pose: Points | None = None
+        self._peak = 0.0
+        self._turn: _Moment | None = None
+        self._peaks: deque[float] = deque(maxlen=_REMEMBERED)
+        self._completed_at = -math.inf
+
+    def update(self, frames: FloatArray, scores: FloatArray, time: float) -> Repetition | None:
+        """Take the next preprocessed frames (n, V, 3), of which the last was taken at ``time`` seconds.
+
+        Args:
+            scores: (m, K), m <= n, raw scores of the last m frames; none while the model is not asked.
+
+        Returns:
+            The repetition that these frames complete, if they do; of several, the last.
+        """
+        done: Repetition | None = None
+        unscored = len(frames) - len(scores)
+        for index, frame in enumerate(frames[..., : self._dims].astype(np.float64)):
+            t = time - (len(frames) - 1 - index) / self._fps
+            done = self._follow(frame, scores[index - unscored] if index >= unscored else None, t) or done
+        return done
+
+    def _follow(self, frame: Points, scores: FloatArray | None, t: float) -> Repetition | None:
+        if self._pose is None:
+            self._pose = frame
+            self._leave_from(frame, t)
+        pose = self._pose = self._pose + self._smoothing * (frame - self._pose)
+        excursion = math.sqrt(float(((pose - self._posture) ** 2).sum()) / len(pose)) / self._size
+        self._path.append(_Moment(t, excursion, scores))
+        self._peak = max(self._peak, excursion)
+        if excursion < _AWAY * max(self._peak, _SMALLEST):
+            self._home_at = t
+        if self._turn is None:
+            if self._peak >= self._needed(t) and excursion < _BACK * self._peak:
+                self._turn, self._turn_pose = self._path[-1], pose
+            elif t - self._home_at > _LONGEST:
+                self._leave_from(pose, t)
+            return None
+        if excursion < self._turn.excursion - _FALL * self._peak:
+            self._turn, self._turn_pose = self._path[-1], pose
+            return None
+        if excursion < self._turn.excursion + _TURNED * self._peak and t - self._turn.t < _SETTLED:
+            return None
+        done = self._complete(self._turn.t)
+        self._leave_from(self._turn_pose, t)
+        return done
+
+    def _leave_from(self, posture: Points, t: float) -> None:
+        """From here on, excursions are measured from this posture."""
+        centred = posture - posture.mean(axis=0)
+        self._posture = posture
+        self._size = max(math.sqrt(float((centred * centred).sum()) / len(posture)), 1e-9)
+        self._path: deque[_Moment] = deque(maxlen=math.ceil(2 * _LONGEST * self._fps))
+        self._peak, self._home_at = 0.0, t
+        self._turn, self._turn_pose = None, posture
+
+    def _needed(self, t: float) -> float:
+        """Peak that a movement needs now to be a repetition."""
+        if t - self._completed_at > _LONGEST:
+            self._peaks.clear()
+        return max(_SMALLEST, _USUAL * float(np.median(self._peaks)) if self._peaks else 0.0)
+
+    def _complete(self, t_end: float) -> Repetition | None:
+        """The repetition from where the path last was at home before its peak, if it is long enough to be one."""
+        path = list(self._path)
+        top = max(range(len(path)), key=lambda index: path[index].excursion)
+        home = [moment.t for moment in path[:top] if moment.excursion < _AWAY * self._peak]
+        t_start = home[-1] if home else path[0].t
+        if t_end - t_start < _SHORTEST:
+            return None
+        self._peaks.append(self._peak)
+        self._completed_at = t_end
+        scores = [moment.scores for moment in path if moment.scores is not None and t_start <= moment.t <= t_end]
+        label, score = self._name(np.mean(scores, axis=0)) if scores else (None, 0.0)
+        self.counts[label] += 1
+        return Repetition(self.counts[label], label, t_start, t_end, score)
+
+    def _name(self, scores: FloatArray) -> tuple[str | None, float]:
+        best = int(scores.argmax())
+        label, score = self._labels[best], float(scores[best])
+        return (label if best != self._idle and self._settings.names(label, score) else None), score

@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Count the repetitions of exercises, with how long each took and how sure the model was.
+
+python examples/repetition_counter.py          # the example that comes with the built-in model
+python examples/repetition_counter.py poses.jsonl home.tflite
+"""
+
+from __future__ import annotations
+
+import sys
+
+from asma_edge import Recognizer
+from asma_edge.builtin import model_path
+from asma_edge.sources import open_source
+
+
+def main(source: str = "example", model: str = "irds9") -> None:
+    """Print one line a repetition, and how many there were."""
+    path = model_path(model)
+    with Recognizer.load(path) as recognizer:
+        stream = recognizer.stream(repetitions=True)
+        for frame in open_source(source, model=path):
+            result = stream.update(frame.poses[0] if frame.poses else None, frame.t)
+            done = result.repetition
+            if done is not None:
+                print(f"{done.t_end:7.2f} s  {done.label} no. {done.number}: {done.duration:.1f} s, {done.score:.2f}")
+        print(stream.repetitions)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
