@@ -188,6 +188,7 @@ def _rows(results: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/irds"), help="IntelliRehabDS as a prepared data set")
     parser.add_argument("--every", type=int, default=1, help="use every n-th clip")

@@ -1,4 +1,4 @@
-"""Entry points of asma-data and asma-train; without the extra [train] they say what to install."""
+"""Entry points of asma-data and asma-train; without the extras [data] and [train] they say what to install."""
 
 import sys
 
@@ -7,7 +7,7 @@ from asma_edge.extras import start_command
 
 def data() -> int:
     """``asma-data``."""
-    return start_command("asma-data", "asma_trainer.cli.data", "train")
+    return start_command("asma-data", "asma_trainer.cli.data", "data")
 
 
 def train() -> int:

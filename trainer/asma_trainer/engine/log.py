@@ -35,6 +35,7 @@ class Log:
         self._bar = tqdm(total=steps, initial=start, desc=title, unit="step") if sys.stderr.isatty() else None
 
     def write(self, step: int, values: dict[str, float]) -> None:
+        """Write one line, and show the loss."""
         self._file.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
         text = f"loss {values['loss']:.4g}"
         if self._bar is not None:
@@ -45,9 +46,11 @@ class Log:
             self._shown = time.monotonic()
 
     def flush(self) -> None:
+        """Bring what is written to the disk's care."""
         self._file.flush()
 
     def close(self) -> None:
+        """Close the file and the bar."""
         self._file.close()
         if self._bar is not None:
             self._bar.close()

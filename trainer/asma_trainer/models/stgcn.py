@@ -105,6 +105,7 @@ class Block(nn.Module):
             self.residual = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out))
 
     def forward(self, x_PTVC: Tensor, joints: Tensor | None = None) -> Tensor:
+        """(P, T', V', D) of (P, T, V, C); ``joints`` (V',) are the joints that x holds, all of them if None."""
         # Convolutions see (P, C, T, V) views of the same channels-last memory.
         x_PCTV = x_PTVC.permute(0, 3, 1, 2)
         y = F.relu(self.graph_bn(self.graph(x_PTVC, joints).permute(0, 3, 1, 2)))

@@ -44,6 +44,7 @@ class Student(nn.Module):
         return logits
 
     def forward(self, x_PTVC: Tensor, owner_P: Tensor | None = None, clips: int | None = None) -> Tensor:
+        """(N, K) logits; of each body alone where nobody says which clips they belong to."""
         features = self.embed(x_PTVC)
         if owner_P is not None and clips is not None:
             features = mean_over_people(features, owner_P, clips)

@@ -48,5 +48,6 @@ class Teacher(nn.Module):
         return self.alignment.fuse(first, second)
 
     def forward(self, x_PTVC: Tensor, owner_P: Tensor, clips: int) -> Tensor:
+        """(N, K) logits."""
         logits: Tensor = self.alignment.classifier(self.features(x_PTVC, owner_P, clips))
         return logits

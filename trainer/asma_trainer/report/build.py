@@ -35,7 +35,8 @@ from asma_trainer.stages.registry import STAGE
 
 class Summary(TypedDict):
     """The few figures of a run: accuracies on the first test split and agreement of the bundle with the student in
-    float32, speed against PyTorch, memory in millions of bytes; None where not measured."""
+    float32, speed against PyTorch, memory in millions of bytes; None where not measured.
+    """
 
     accuracy: dict[str, float | None]
     agreement: float | None

@@ -38,7 +38,8 @@ class ModelRow:
 
 class ConversionStage(TypedDict):
     """One form of the model: its largest difference of logits and its agreement of classes with the form before it,
-    both on the golden clips; accuracy as a fraction; bytes of its file."""
+    both on the golden clips; accuracy as a fraction; bytes of its file.
+    """
 
     name: str
     difference: float

@@ -58,7 +58,8 @@ def draw_joints(tickets_V: Tensor, count: int, rows: int, generator: torch.Gener
 
 def motion_scores(x_PTVC: Tensor) -> Tensor:
     """(P, T) mean |x[t+1] - x[t]| over joints and channels (Eq. 3-4); the last frame repeats the one before it,
-    which would otherwise always count as motionless."""
+    which would otherwise always count as motionless.
+    """
     scores = (x_PTVC[:, 1:] - x_PTVC[:, :-1]).abs().mean(dim=(2, 3))
     return torch.cat([scores, scores[:, -1:]], dim=1)
 
