@@ -137,3 +137,8 @@ print([name for name in ("torch", "matplotlib", "ai_edge_litert", "onnx") if nam
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["estimators", "sources", "draw", "adapters", "cli"])
+def test_each_part_can_be_imported_first(module: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import asma_edge.{module}"], check=True)

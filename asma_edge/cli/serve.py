@@ -47,15 +47,15 @@ def _serve(options: argparse.Namespace) -> int:
         _announce(server, options.json)
         code, _ = watch.run(outputs)
         if not watch.stopped:
-            say("the source is over; the page stays until Ctrl-C")
             _wait()
     return OK if code == INTERRUPTED else code
 
 
 def _wait() -> None:
-    """Until SIGINT or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Until SIGINT or SIGTERM; from before it is said that one is awaited."""
     with suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        say("the source is over; the page stays until Ctrl-C")
         threading.Event().wait()
 
 

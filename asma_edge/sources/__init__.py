@@ -70,7 +70,7 @@ def open_source(
     if estimator is not None:
         if realtime and is_camera(name):
             raise needless(name, "--realtime")
-        source: PoseSource = EstimatedPoses(_pictures(name, notice), estimator, many=many)
+        source: PoseSource = EstimatedPoses(open_pictures(name, notice), estimator, many=many)
     else:
         source = JsonLines(_lines(name, model, follow), "standard input" if name == "-" else name, skip)
     return Paced(source) if realtime else source
@@ -81,11 +81,17 @@ def is_camera(name: str) -> bool:
     return name.isdecimal() or name in ("camera", "picamera") or name.startswith("/dev/video") or "://" in name
 
 
-def _pictures(name: str, notice: Callable[[str], None]) -> ImageSource:
+def open_pictures(name: str, notice: Callable[[str], None] = lambda _: None) -> ImageSource:
+    """A camera or a video by its name; of a camera only the newest picture is given.
+
+    Raises:
+        SourceError: it cannot be opened.
+        ExtraMissingError: OpenCV or picamera2 is not installed.
+    """
     if not is_camera(name):
         from asma_edge.sources.video import VideoFile
 
-        return VideoFile(name)
+        return VideoFile(name, notice=notice)
     from asma_edge.sources.camera import OpenCvCamera, PiCamera
     from asma_edge.sources.newest import Newest
 

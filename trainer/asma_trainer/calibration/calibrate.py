@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from asma_edge import Recognizer
-from asma_edge.bundle import Bundle, write_bundle
+from asma_edge.bundle import Bundle
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.fusion import Familiarity, energy, fuse
+from asma_edge.restamp import update_info
 from asma_edge.skeleton import FloatArray
 from asma_trainer.calibration.events import Scored, Tally, run_network, scores_of, starts, stillness
 from asma_trainer.calibration.recordings import Recording, by_person, join
@@ -200,12 +201,16 @@ def negative_recordings(
 
 
 def write(bundle: Bundle, calibration: Calibration, path: Path) -> None:
-    """The bundle with its new description: model, inputs, logits, report and card stay; golden scores follow."""
+    """The bundle described anew: model, report and card stay; golden scores follow."""
     info = calibration.info
-    golden = dict(bundle.golden)
-    golden["scores"] = fuse(golden["logits"], info.fusion, info.temperature, info.familiarity)
-    report = {**bundle.report, "calibration": calibration.to_dict()}
-    write_bundle(path, bundle.model, info, golden=golden, report=report, card=bundle.card)
+    update_info(
+        bundle.path,
+        path,
+        temperature=info.temperature,
+        familiarity=info.familiarity,
+        decision=info.decision,
+        provenance=info.provenance,
+    )
 
 
 def likelihood(positives: Sequence[Scored], info: BundleInfo) -> float:
