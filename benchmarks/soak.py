@@ -19,12 +19,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from asma_edge.sources.newest import Newest
 
 from asma_edge import AsmaError, Recognizer
 from asma_edge.builtin import model_path
 from asma_edge.hardware import describe_machine, memory_mib
 from asma_edge.sources.frames import ImageFrame
+from asma_edge.sources.newest import Newest
 
 _PEOPLE = 3
 _APART = 1.5  # metres, or bodies

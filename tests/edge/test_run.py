@@ -221,7 +221,7 @@ def test_the_example_of_the_built_in_model_is_recognised(capsys: pytest.CaptureF
     assert main(["run", "irds9", "--source", "example", "--json"]) == OK
     results, _ = results_of(capsys.readouterr().out)
     started = [result["label"] for result in results if result["event"] == "start"]
-    from asma_trainer.synthetic_exercises import EXERCISES
+    from asma_trainer.synthetic.exercises import EXERCISES
 
     assert list(dict.fromkeys(started)) == list(EXERCISES)
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.label import LabelSettings, label_recordings
+from asma_trainer.cli.data import main
+from asma_trainer.curate.label import LabelSettings, label_recordings
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
 
 FPS = 10.0
 BODY = get_layout("body13")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from asma_trainer.errors import RecipeError
-from asma_trainer.recipe import Recipe, load_recipe, recipe_names
-from asma_trainer.recipe_sections import AugmentConfig
+from asma_trainer.recipe.recipe import Recipe, load_recipe, recipe_names
+from asma_trainer.recipe.sections import AugmentConfig
 
 MakeRecipe = Callable[..., Recipe]
 XSUB_STEPS_AN_EPOCH = 40_091 // 128
