@@ -142,11 +142,14 @@ def test_a_recording_replays_to_the_same_results(
     clip[5, 3] = np.nan
     lines = frames_of(clip)
     lines[30]["pose"] = None
+    for line in lines[40:]:
+        line["t"] -= 100  # the clock is set: two frames are refused until it is believed
     source, kept = write_lines(tmp_path / "poses.jsonl", lines), tmp_path / "kept.jsonl"
     outputs = []
     for arguments in ([source, "--record", str(kept)], [str(kept)]):
-        assert main(["run", str(bundle), "--json", *EAGER, "--source", *arguments]) == OK
-        results, _ = results_of(capsys.readouterr().out)
+        assert main(["run", str(bundle), "--json", *EAGER, "--source", *arguments]) == SKIPPED
+        results, summary = results_of(capsys.readouterr().out)
+        assert (summary["frames"], summary["skipped"]) == (len(clip) - 2, 2)
         outputs.append([{k: v for k, v in result.items() if k != "latency_ms"} for result in results])
     assert outputs[0] == outputs[1]
     assert {"start", "end"} <= {result["event"] for result in outputs[0]}
@@ -215,6 +218,26 @@ def test_a_full_disk_and_a_closed_pipe_end_without_a_traceback(bundle: Path, cli
     os.close(writer)
     assert answer.returncode == OK
     assert answer.stderr == ""
+
+
+def test_the_hint_for_poses_of_another_layout_names_it(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_lines(tmp_path / "poses.jsonl", [{"t": 0, "pose": [[0.0, 0.0, 0.0]] * 33}])
+    assert main(["run", str(bundle), "--source", source]) == BAD_INPUT
+    assert "mediapipe33" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_streams_may_be_closed_from_the_start(
+    bundle: Path, clip: FloatArray, tmp_path: Path, closed: str
+) -> None:
+    source = write_lines(tmp_path / "poses.jsonl", frames_of(clip))
+    command = f"'{sys.executable}' -m asma_edge run '{bundle}' --source '{source}' {closed}"
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.returncode == OK
+    assert "Traceback" not in answer.stderr
+    assert (f"{len(clip)} frames" in answer.stdout) == (closed != ">&-")
 
 
 def test_the_example_of_the_built_in_model_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
