@@ -125,11 +125,8 @@ class Captions:
     def _say(self, person: int | None, result: Result) -> str:
         """Label and score; between the model's frames, those of the last one."""
         if result.state != "between frames" or person not in self._said:
-            if result.label is None:
-                said: str = "no action" if result.state == "ready" else result.state
-            else:
-                said = f"{result.label} {result.score:.2f}" if result.score else result.label
-            self._said[person] = said
+            said = result.label or ("no action" if result.state == "ready" else result.state)
+            self._said[person] = f"{said} {result.score:.2f}" if result.label and result.score else said
         return self._said[person]
 
 

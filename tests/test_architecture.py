@@ -57,3 +57,8 @@ def test_importing_the_device_package_loads_nothing_heavy() -> None:
     program = f"import sys, {', '.join(light)}; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["estimators", "sources", "draw", "adapters", "cli"])
+def test_each_part_can_be_imported_first(module: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import asma_edge.{module}"], check=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asma_edge.errors import LayoutError
 from asma_edge.preprocess import Units
 from asma_edge.recognizer import Recognizer
 from asma_edge.skeleton import FloatArray
-from asma_edge.sources.frames import Image
+
+if TYPE_CHECKING:  # sources know estimators, and must not wait for themselves
+    from asma_edge.sources.frames import Image
 
 
 class Estimate(NamedTuple):

@@ -8,12 +8,12 @@ alone, and no weights: it takes a pose landmarker (``pose_landmarker_lite.task``
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from asma_edge.adapters import from_mediapipe
 from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError
 from asma_edge.estimators.base import Estimate
@@ -25,18 +25,10 @@ from asma_edge.sources.frames import Image
 
 MIN_VISIBILITY = 0.1
 _FOCAL_LENGTH = 0.9  # of a picture's longer side: between a webcam's and a phone's; distances scale with it
-_JOINTS = 33
 _MAX_PEOPLE = 20
 # The interface for video smooths over time, and wants to know it. A steady step is what `mp.solutions` assumes too.
 _STEP_MS = 33
 _QUIET = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "2"}
-
-
-class _Landmark(Protocol):
-    x: float
-    y: float
-    z: float
-    visibility: float
 
 
 class MediaPipePoses:
@@ -94,13 +86,14 @@ class MediaPipePoses:
         check_image(image)
         if self._finder is None:
             raise closed()
-        seen, world = self._finder.find(np.ascontiguousarray(image))
+        found = self._finder.find(np.ascontiguousarray(image))
         height, width = image.shape[:2]
-        poses = [_in_metres(person, self._min_visibility) for person in world]
-        pixels = [_in_pixels(person, width, height) for person in seen]
+        poses = from_mediapipe(found, min_score=self._min_visibility)
+        pixels = from_mediapipe(found, world=False, size=(width, height), min_score=self._min_visibility)
         if self._place:
-            poses = [place(pose, joints, width, height) for pose, joints in zip(poses, pixels, strict=True)]
-        return Estimate(_stack(poses), _stack(pixels))
+            for pose, joints in zip(poses, pixels, strict=True):
+                pose[:] = place(pose, joints, width, height)
+        return Estimate(poses, pixels)
 
     def close(self) -> None:
         """Free the models."""
@@ -129,8 +122,8 @@ def place(pose: FloatArray, pixels: FloatArray, width: int, height: int) -> Floa
 
 
 class _Finder(Protocol):
-    def find(self, image: Image) -> tuple[Sequence[Sequence[_Landmark]], Sequence[Sequence[_Landmark]]]:
-        """The landmarks of each person in the picture, and in metres."""
+    def find(self, image: Image) -> Any:
+        """MediaPipe's result, with the landmarks of each person in the picture and in metres."""
 
     def close(self) -> None: ...
 
@@ -148,12 +141,11 @@ class _Solutions:
                 hint="pip install 'mediapipe<0.10.22' (Python 3.12 at most), or name a .task file; see docs/camera.md",
             )
         self._pose = solutions.pose.Pose(static_image_mode=False, model_complexity=1, smooth_landmarks=True)
+        # It loads its weights at the first picture: now, rather than when somebody stands before the camera.
+        self._pose.process(np.zeros((64, 64, 3), dtype=np.uint8))
 
-    def find(self, image: Image) -> tuple[Sequence[Sequence[_Landmark]], Sequence[Sequence[_Landmark]]]:
-        result = self._pose.process(image)
-        if result.pose_landmarks is None or result.pose_world_landmarks is None:
-            return [], []
-        return [result.pose_landmarks.landmark], [result.pose_world_landmarks.landmark]
+    def find(self, image: Image) -> Any:
+        return self._pose.process(image)
 
     def close(self) -> None:
         self._pose.close()
@@ -182,33 +174,10 @@ class _Tasks:
             ) from error
         self._module, self._time = module, 0
 
-    def find(self, image: Image) -> tuple[Sequence[Sequence[_Landmark]], Sequence[Sequence[_Landmark]]]:
+    def find(self, image: Image) -> Any:
         self._time += _STEP_MS
         picture = self._module.Image(image_format=self._module.ImageFormat.SRGB, data=image)
-        result = self._landmarker.detect_for_video(picture, self._time)
-        return result.pose_landmarks, result.pose_world_landmarks
+        return self._landmarker.detect_for_video(picture, self._time)
 
     def close(self) -> None:
         self._landmarker.close()
-
-
-def _in_metres(person: Sequence[_Landmark], min_visibility: float) -> FloatArray:
-    """(33, 3) in the package's axes: MediaPipe's x goes right in the picture, y down, z away from the camera."""
-    pose = np.array([(-joint.x, -joint.y, joint.z) for joint in person], dtype=np.float32)
-    pose[[_visibility(joint) < min_visibility for joint in person]] = np.nan
-    return pose
-
-
-def _in_pixels(person: Sequence[_Landmark], width: int, height: int) -> FloatArray:
-    """(33, 3) x, y, visibility."""
-    rows = [(joint.x * width, joint.y * height, _visibility(joint)) for joint in person]
-    return np.array(rows, dtype=np.float32)
-
-
-def _visibility(joint: _Landmark) -> float:
-    # Tasks landmarks of some models carry None, which is not "unseen".
-    return 1.0 if joint.visibility is None else float(joint.visibility)
-
-
-def _stack(people: list[FloatArray]) -> FloatArray:
-    return np.stack(people) if people else np.empty((0, _JOINTS, 3), dtype=np.float32)

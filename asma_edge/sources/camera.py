@@ -7,6 +7,7 @@ system's monotonic clock at capture.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -20,6 +21,7 @@ from asma_edge.sources.frames import Image, ImageFrame, SourceError
 from asma_edge.sources.notice import to_stderr
 
 RETRY = 1.0  # seconds between two attempts to open a camera that is gone
+_DAMAGED = 10  # pictures in a row that cannot be decoded: the camera is as good as gone
 _CLOSING = 2.0  # seconds that `close` waits for a picture that is being taken
 
 
@@ -121,7 +123,8 @@ class OpenCvCamera(Camera):
         self._device, self._size, self._fps = device, size, fps
         self._cv2 = opencv()
         self._camera: Any = None
-        super().__init__(f"camera {device}", notice, retry)
+        # A stream's address may hold a password, which is nobody's business in a log.
+        super().__init__(f"camera {re.sub('//[^/@]*@', '//', str(device))}", notice, retry)
 
     def _open(self) -> None:
         cv2 = self._cv2
@@ -136,11 +139,14 @@ class OpenCvCamera(Camera):
             self._camera.set(cv2.CAP_PROP_FPS, self._fps)
 
     def _capture(self) -> ImageFrame | None:
-        if not self._camera.grab():
-            return None
-        t = time.monotonic()  # before the picture is decoded
-        good, image = self._camera.retrieve()
-        return ImageFrame(t, self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)) if good else None
+        for _ in range(_DAMAGED):
+            if not self._camera.grab():
+                return None
+            t = time.monotonic()  # before the picture is decoded
+            good, image = self._camera.retrieve()
+            if good:
+                return ImageFrame(t, self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB))
+        return None
 
     def _release(self) -> None:
         if self._camera is not None:
@@ -226,6 +232,9 @@ def _picamera2() -> Any:
 
 
 def _no_camera(name: str, device: int | str) -> SourceError:
+    if "://" in str(device):
+        hint = "check the address, and that the stream plays elsewhere"
+        return SourceError(f"{name} cannot be opened", expected="a video stream", got="no pictures", hint=hint)
     path = Path(f"/dev/video{device}" if isinstance(device, int) else device)
     found = sorted(str(node) for node in Path("/dev").glob("video*"))
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):

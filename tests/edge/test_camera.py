@@ -19,7 +19,7 @@ BLUE_FIRST = np.array([[[255, 0, 7]]], dtype=np.uint8)  # OpenCV's order
 
 
 class Device:
-    """What a fake camera does: one letter a picture; ``-`` is a failure, ``x`` an opening that fails."""
+    """What a fake camera does: one letter a picture; ``d`` is damaged, ``-`` none, ``x`` fails to open."""
 
     def __init__(self, script: str) -> None:
         self.script, self.opened, self.released, self.wishes = list(script), 0, 0, {}  # type: ignore[var-annotated]
@@ -44,10 +44,11 @@ def fake_cv2(device: Device) -> ModuleType:
             return True
 
         def grab(self) -> bool:
-            return device.next() == "."
+            self._letter = device.next()
+            return self._letter in ".d"
 
         def retrieve(self) -> tuple[bool, Any]:
-            return True, BLUE_FIRST
+            return self._letter == ".", BLUE_FIRST
 
         def release(self) -> None:
             device.released += 1
@@ -135,6 +136,17 @@ def test_a_camera_that_vanishes_is_waited_for_and_said_once(opened: Callable[...
     assert "is back after" in notices[1]
 
 
+def test_a_damaged_picture_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, notices = Device(".d.dd." + 10 * "d" + "."), []  # type: ignore[var-annotated]
+    monkeypatch.setitem(sys.modules, "cv2", fake_cv2(device))
+    pictures = iter(OpenCvCamera(0, retry=0.001, notice=notices.append))
+    for _ in range(3):
+        next(pictures)
+    assert (device.opened, notices) == (1, [])
+    next(pictures)
+    assert (device.opened, len(notices)) == (2, 2)
+
+
 def test_closing_ends_the_waiting(opened: Callable[..., Any]) -> None:
     case = opened(".", notice=lambda line: None)
     threading.Timer(0.05, case.camera.close).start()
@@ -158,6 +170,13 @@ def test_an_index_without_device_lists_what_is_there(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "cv2", fake_cv2(Device("x")))
     with pytest.raises(SourceError, match=r"no video device at all|devices: /dev/video"):
         OpenCvCamera(97)
+
+
+def test_a_streams_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", fake_cv2(Device("x")))
+    with pytest.raises(SourceError, match="camera rtsp://house/door cannot be opened") as caught:
+        OpenCvCamera("rtsp://me:secret@house/door")
+    assert "secret" not in str(caught.value)
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,6 +245,15 @@ def test_mediapipe_may_see_nobody(interface: str, task: Path, monkeypatch: pytes
     assert poses.shape == pixels.shape == (0, 33, 3)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_person_of_whom_nothing_is_seen_is_nobody(many: bool, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", tasks(2))
+    for landmark in ("WORLD", "IMAGE"):
+        monkeypatch.setitem(globals(), landmark, [(0.5, 0.5, 0.0, 0.01)] * 33)
+    poses, pixels = open_estimator(task, many=many)(PICTURE)
+    assert poses.shape == pixels.shape == (0, 33, 3)
+
+
 def test_several_people_are_placed_before_the_camera() -> None:
     rng = np.random.default_rng(0)
     body = rng.uniform(-0.8, 0.8, (33, 3)).astype(np.float32)
