@@ -68,6 +68,8 @@ def open_recognizer(options: argparse.Namespace) -> tuple[Recognizer, Estimator 
             from asma_edge.estimators import open_estimator
 
             estimator = open_estimator(options.estimator, many=options.people)
+            if options.layout not in (None, estimator.layout):
+                raise needless(options.source, "--layout")
         layout = options.layout if estimator is None else estimator.layout
         recognizer = Recognizer.load(options.model, layout=layout, num_threads=options.threads)
         if estimator is not None:

@@ -133,7 +133,7 @@ def needless(name: str, what: str) -> SourceError:
     """The error for an option that has no meaning for a source."""
     return SourceError(
         f"{what} does not fit the source '{name}'",
-        expected="a pose estimator for cameras and videos; --follow for files of poses; --realtime for recordings",
+        expected="a pose estimator for cameras and videos; --layout and --follow for poses; --realtime for recordings",
         got=what,
         hint="leave it out",
     )
