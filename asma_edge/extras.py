@@ -45,11 +45,20 @@ def missing(module: str, extra: str, reason: str) -> ExtraMissingError:
 def start_command(name: str, module: str, extra: str) -> int:
     """Run the ``main`` of a module as a command; where it cannot be loaded, say what to install and return 2."""
     try:
+        main = _load(name, module, extra)
+        return 2 if main is None else main()
+    except KeyboardInterrupt:  # loading takes seconds; at work the command itself says what an interruption means
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _load(name: str, module: str, extra: str) -> Callable[[], int] | None:
+    try:
         main: Callable[[], int] = importlib.import_module(module).main
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package in _OWN:
             raise
         print(f"{name}: {missing(package, extra, str(error))}", file=sys.stderr)
-        return 2
-    return main()
+        return None
+    return main

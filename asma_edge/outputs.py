@@ -7,17 +7,13 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from asma_edge.errors import AsmaError
+from asma_edge.files import OutputError
 from asma_edge.pipeline import Results
 from asma_edge.result import Result
 from asma_edge.sources.frames import PoseFrame
 from asma_edge.sources.json_lines import line_of
 
 _ERASE = "\r\x1b[K"
-
-
-class OutputError(AsmaError):
-    """Results cannot be written."""
 
 
 class EventLines:

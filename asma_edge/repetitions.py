@@ -29,13 +29,14 @@ _SMOOTH = 0.1  # seconds, of the poses
 _SMALLEST = 0.09  # body sizes: a smaller peak is noise or a change of posture
 _USUAL = 0.6  # share of the usual peak that a movement needs to be a repetition of the same exercise
 _REMEMBERED = 5  # repetitions whose median peak is the usual one
-_AWAY = 0.1  # below this share it has not left yet
+_AWAY = 0.1  # within this share of where it leaves from, or turns, it has not left yet, or is there
 _BACK = 0.6  # below this share it is coming back
 _TURNED = 0.15  # it turns where it rises again by this share,
 _SETTLED = 0.3  # or is at rest where it has not fallen for these seconds
 _FALL = 0.01  # by at least this share
 _SHORTEST = 0.4  # seconds
-_LONGEST = 10.0  # seconds after which who stays away has taken another posture, and what was usual is forgotten
+_LONGEST = 6.0  # seconds after which who has not come back has taken another posture
+_MEMORY = 15.0  # seconds: without a repetition for so long, what was usual is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Repetition:
     Attributes:
         number: the how many-th of its label, from 1.
         label: of the class that scored highest on average; None where that is too little to name it.
-        t_start: seconds at which the body left its posture.
-        t_end: seconds at which it was back.
+        t_start: seconds at which the body left its posture: last within a tenth of its way.
+        t_end: seconds at which it was back: within a tenth of its way again.
         score: mean raw score of the label's class from start to end, 0 to 1; where the label is None, of the highest.
     """
 
@@ -110,6 +111,7 @@ class RepetitionCounter:
         self._pose: Points | None = None
         self._peak = 0.0
         self._turn: _Moment | None = None
+        self._since_turn: list[tuple[Points, _Moment]] = []
         self._peaks: deque[float] = deque(maxlen=_REMEMBERED)
         self._completed_at = -math.inf
 
@@ -132,49 +134,61 @@ class RepetitionCounter:
     def _follow(self, frame: Points, scores: FloatArray | None, t: float) -> Repetition | None:
         if self._pose is None:
             self._pose = frame
-            self._leave_from(frame, t)
+            self._leave_from(frame, t, [])
         pose = self._pose = self._pose + self._smoothing * (frame - self._pose)
-        excursion = math.sqrt(float(((pose - self._posture) ** 2).sum()) / len(pose)) / self._size
+        excursion = self._excursion(pose)
         self._path.append(_Moment(t, excursion, scores))
         self._peak = max(self._peak, excursion)
-        if excursion < _AWAY * max(self._peak, _SMALLEST):
-            self._home_at = t
+        if excursion < _BACK * max(self._peak, _SMALLEST):
+            self._near_at = t
         if self._turn is None:
             if self._peak >= self._needed(t) and excursion < _BACK * self._peak:
-                self._turn, self._turn_pose = self._path[-1], pose
-            elif t - self._home_at > _LONGEST:
-                self._leave_from(pose, t)
+                self._may_turn(pose)
+            elif t - self._near_at > _LONGEST:
+                self._leave_from(pose, t, [])
             return None
         if excursion < self._turn.excursion - _FALL * self._peak:
-            self._turn, self._turn_pose = self._path[-1], pose
+            self._may_turn(pose)
             return None
+        self._since_turn.append((pose, self._path[-1]))
         if excursion < self._turn.excursion + _TURNED * self._peak and t - self._turn.t < _SETTLED:
             return None
-        done = self._complete(self._turn.t)
-        self._leave_from(self._turn_pose, t)
+        done = self._complete(self._turn)
+        self._leave_from(self._since_turn[0][0], t, self._since_turn)
         return done
 
-    def _leave_from(self, posture: Points, t: float) -> None:
-        """From here on, excursions are measured from this posture."""
+    def _excursion(self, pose: Points) -> float:
+        return math.sqrt(float(((pose - self._posture) ** 2).sum()) / len(pose)) / self._size
+
+    def _may_turn(self, pose: Points) -> None:
+        """The body turns here, unless it comes closer still."""
+        self._turn = self._path[-1]
+        self._since_turn = [(pose, self._turn)]
+
+    def _leave_from(self, posture: Points, t: float, since: list[tuple[Points, _Moment]]) -> None:
+        """From here on, excursions are measured from this posture, taken at the first of the moments ``since``."""
         centred = posture - posture.mean(axis=0)
         self._posture = posture
         self._size = max(math.sqrt(float((centred * centred).sum()) / len(posture)), 1e-9)
-        self._path: deque[_Moment] = deque(maxlen=math.ceil(2 * _LONGEST * self._fps))
-        self._peak, self._home_at = 0.0, t
-        self._turn, self._turn_pose = None, posture
+        moments = [moment._replace(excursion=self._excursion(pose)) for pose, moment in since]
+        self._path: deque[_Moment] = deque(moments, maxlen=math.ceil(2 * _MEMORY * self._fps))
+        self._peak, self._near_at, self._turn = max([0.0, *(m.excursion for m in moments)]), t, None
+        self._since_turn = []
 
     def _needed(self, t: float) -> float:
         """Peak that a movement needs now to be a repetition."""
-        if t - self._completed_at > _LONGEST:
+        if t - self._completed_at > _MEMORY:
             self._peaks.clear()
         return max(_SMALLEST, _USUAL * float(np.median(self._peaks)) if self._peaks else 0.0)
 
-    def _complete(self, t_end: float) -> Repetition | None:
-        """The repetition from where the path last was at home before its peak, if it is long enough to be one."""
+    def _complete(self, turn: _Moment) -> Repetition | None:
+        """The repetition from where the path was last at home before its peak, if it is long enough to be one."""
         path = list(self._path)
         top = max(range(len(path)), key=lambda index: path[index].excursion)
         home = [moment.t for moment in path[:top] if moment.excursion < _AWAY * self._peak]
+        back = turn.excursion + _AWAY * (self._peak - turn.excursion)
         t_start = home[-1] if home else path[0].t
+        t_end = next((moment.t for moment in path[top:] if moment.excursion <= back), turn.t)
         if t_end - t_start < _SHORTEST:
             return None
         self._peaks.append(self._peak)

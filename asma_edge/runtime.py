@@ -21,6 +21,7 @@ import numpy.typing as npt
 from asma_edge.bundle import Bundle
 from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError, BundleError, RuntimeMissingError
+from asma_edge.model_check import check_model
 from asma_edge.skeleton import FloatArray
 
 _INSTALL = "pip install 'ai-edge-litert>=2.1' (64-bit Python 3.10 or newer on x86-64 or aarch64)"
@@ -226,7 +227,7 @@ class Runtime:
         num_threads: of the interpreter; small models are fastest with 1.
 
     Raises:
-        BundleError: the model is malformed or does not fit asma.json.
+        BundleError: the model is malformed, unsafe to run, or does not fit asma.json.
         RuntimeMissingError: no usable TFLite runtime is installed.
         AsmaError: the number of threads is out of range.
     """
@@ -241,6 +242,7 @@ class Runtime:
             )
         self.bundle = bundle
         interpreter_type, self.name = _interpreter_type(bundle)
+        check_model(bundle.model)  # whatever the interpreter does not survive must not reach it
         try:
             self._interpreter = interpreter_type(model_content=bundle.model, num_threads=int(num_threads))
         except (ValueError, RuntimeError) as error:
@@ -301,10 +303,17 @@ def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
     if bundle.info.precision == "float32":
         try:
             from tflite_runtime.interpreter import Interpreter
-
-            return Interpreter, "tflite-runtime"
         except ImportError as error:
             missing = error
+        else:
+            if int(np.__version__.split(".")[0]) >= 2:
+                raise RuntimeMissingError(
+                    "tflite-runtime does not run with this NumPy",
+                    expected="NumPy below 2 beside tflite-runtime",
+                    got=f"NumPy {np.__version__}, and no ai-edge-litert",
+                    hint=f"{_INSTALL}; where it has no wheel: pip install 'asma-edge[tflite]'",
+                )
+            return Interpreter, "tflite-runtime"
     raise RuntimeMissingError(
         "no TFLite runtime for this model",
         expected="ai-edge-litert" + (", or tflite-runtime" if bundle.info.precision == "float32" else " (int8)"),

@@ -129,8 +129,8 @@ def _jittered(frames: int, fps: float, random: Random) -> tuple[np.ndarray, np.n
 
 
 def _with_gap(frames: int, fps: float, random: Random) -> tuple[np.ndarray, np.ndarray]:
-    """The first and last frame are there, as far as the clip is long enough."""
-    gap = round(GAP * fps)
+    """Some of the clip is seen before and after; of a clip that is short, half is lost."""
+    gap = min(round(GAP * fps), frames // 2)
     start = int(random.integers(1, max(frames - gap, 2)))
     kept = np.array([frame for frame in range(frames) if not start <= frame < start + gap])
     return kept, kept / fps

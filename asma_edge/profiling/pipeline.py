@@ -4,49 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter
-from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from asma_edge.errors import AsmaError, LayoutError
+from asma_edge.errors import AsmaError
+from asma_edge.estimators.base import Estimator, check_fit
 from asma_edge.hardware import memory_mib
 from asma_edge.profiling.schema import Pipeline
 from asma_edge.profiling.sustained import Histogram, Progress
 from asma_edge.recognizer import Recognizer
-from asma_edge.skeleton import FloatArray
-
-
-class Picture(Protocol):
-    """An image and when it was taken."""
-
-    @property
-    def t(self) -> float:
-        """Seconds."""
-
-    @property
-    def image(self) -> npt.NDArray[np.uint8]:
-        """(H, W, 3)."""
-
-
-class PoseEstimator(Protocol):
-    """Finds people in a picture."""
-
-    @property
-    def layout(self) -> str:
-        """Name of the poses' layout."""
-
-    @property
-    def units(self) -> str:
-        """metres or pixels."""
-
-    def __call__(self, image: npt.NDArray[np.uint8]) -> FloatArray:
-        """(M, V, 3) poses of the people in the picture."""
+from asma_edge.sources.frames import ImageFrame
 
 
 def profile_pipeline(
-    pictures: Iterable[Picture],
-    estimator: PoseEstimator,
+    pictures: Iterable[ImageFrame],
+    estimator: Estimator,
     recognizer: Recognizer,
     *,
     frames: int = 300,
@@ -65,7 +35,7 @@ def profile_pipeline(
         LayoutError: the estimator's poses are not what the recogniser expects.
         AsmaError: fewer than two pictures came.
     """
-    _check_fit(estimator, recognizer)
+    check_fit(estimator, recognizer)
     people = recognizer.people()
     names = ("source", "pose", "action", "frame")
     times = {name: Histogram() for name in names}
@@ -73,7 +43,7 @@ def profile_pipeline(
     counted_from = asked = began
     for number, picture in enumerate(pictures):
         got = perf_counter()
-        poses = estimator(picture.image)
+        poses = estimator(picture.image).poses
         estimated = perf_counter()
         people.update(list(poses), picture.t)
         done = perf_counter()
@@ -106,15 +76,3 @@ def profile_pipeline(
         frame_ms=times["frame"].spread(),
         rss_mib=memory_mib()[0],
     )
-
-
-def _check_fit(estimator: PoseEstimator, recognizer: Recognizer) -> None:
-    expected: tuple[Any, ...] = (recognizer.poses.source.name, recognizer.info.preprocess.units)
-    got = (estimator.layout, estimator.units)
-    if got != expected:
-        raise LayoutError(
-            "the pose estimator does not fit the recogniser",
-            expected=f"layout {expected[0]} in {expected[1]}",
-            got=f"layout {got[0]} in {got[1]}",
-            hint="load the recogniser with layout=estimator.layout, and a model trained in the estimator's units",
-        )

@@ -132,7 +132,11 @@ class _Listener(socketserver.ThreadingTCPServer):
                 request.send(_head(503, {"Retry-After": "5", "Content-Length": "0"}))
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

@@ -14,6 +14,7 @@ from asma_edge.sources.estimated import EstimatedPoses
 from asma_edge.sources.frames import ImageFrame, ImageSource, PoseFrame, PoseSource, SourceError
 from asma_edge.sources.growing import GrowingFile
 from asma_edge.sources.json_lines import JsonLines, Lines
+from asma_edge.sources.newest import Newest
 from asma_edge.sources.paced import Paced
 
 __all__ = [
@@ -71,7 +72,7 @@ def open_source(
     if estimator is not None:
         if realtime and is_camera(name):
             raise needless(name, "--realtime")
-        return EstimatedPoses(_pictures(name, realtime, notice), estimator, many=many)
+        return EstimatedPoses(open_pictures(name, realtime=realtime, notice=notice), estimator, many=many)
     lines = JsonLines(_lines(name, model, follow), "standard input" if name == "-" else name, skip)
     return Paced(lines) if realtime else lines
 
@@ -81,9 +82,13 @@ def is_camera(name: str) -> bool:
     return name.isdecimal() or name in ("camera", "picamera") or name.startswith("/dev/video") or "://" in name
 
 
-def _pictures(name: str, realtime: bool, notice: Callable[[str], None]) -> ImageSource:
-    from asma_edge.sources.newest import Newest
+def open_pictures(name: str, *, realtime: bool = False, notice: Callable[[str], None] = lambda _: None) -> ImageSource:
+    """A camera or a video by its name; of a camera, or a video in real time, only the newest picture is given.
 
+    Raises:
+        SourceError: it cannot be opened.
+        ExtraMissingError: OpenCV or picamera2 is not installed.
+    """
     if not is_camera(name):
         from asma_edge.sources.video import VideoFile
 

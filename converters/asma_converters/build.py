@@ -53,7 +53,7 @@ def clip_graph(students: Mapping[str, FoldedStudent], window: int, *, grouped: b
     """
     graph = Graph()
     for stream, student in students.items():
-        _check_window(student, window)
+        check_window(student, window)
         group = frame_group(student, window) if grouped else 1
         x = _standardised_input(graph, stream, student, window)
         if window % group:
@@ -93,7 +93,7 @@ def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
                 got="a `paper` student",
                 hint="convert it with --mode clip, or distil a `device` student",
             )
-        _check_window(student, window)
+        check_window(student, window)
         x = _standardised_input(graph, stream, student, 1)
         past = student.kernel - 1
         for index, block in enumerate(student.blocks):
@@ -104,7 +104,7 @@ def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
             x = _temporal(graph, hidden, residual, block, name, 1, same=False)
         pooled = _pool_joints(graph, x, stream)
         frames = window - student.receptive_field + 1
-        _classify(graph, stream, student, _remember(graph, pooled, frames - 1) if frames > 1 else pooled)
+        _classify(graph, stream, student, _remember(graph, pooled, frames - 1))
     return graph
 
 
@@ -124,7 +124,8 @@ def _standardised_input(graph: Graph, stream: str, student: FoldedStudent, frame
     return graph.quantize(standard, role=_role(stream, "standardised"))
 
 
-def _check_window(student: FoldedStudent, window: int) -> None:
+def check_window(student: FoldedStudent, window: int) -> None:
+    """Raise ConversionError if a student without padding has no output frame in the window."""
     if student.valid and window < student.receptive_field:
         raise ConversionError(
             "the window is too short for the student",
@@ -206,6 +207,8 @@ def _grouped_kernel(kernel_OTC: Array, group: int) -> Array:
 
 def _remember(graph: Graph, x: Tensor, past: int) -> Tensor:
     """(1, past + 1, ...): the ``past`` frames before x's one, and x; the next call's past goes to an output."""
+    if past == 0:
+        return x
     number = sum(name.startswith("state_") for name in graph.inputs)
     state = graph.input(f"state_{number:02d}", (1, past, *x.shape[2:]))
     frames = graph.concat([state, x], 1)

@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="asma-convert",
         description="Convert a student to a bundle, comparing every stage with the one before.",
-        epilog="exit codes: 0 written, 2 bad input, 3 a gate failed (nothing written)",
+        epilog="exit codes: 0 written, 2 bad input, 3 a gate failed (nothing written), 130 interrupted (likewise)",
     )
     parser.add_argument("student", type=Path, help="student.pt of `asma-train distill` or `asma-train run`")
     parser.add_argument("-o", "--output", type=Path, metavar="F", help="bundle to write (default: STUDENT.tflite)")
@@ -31,6 +31,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--min-agreement", type=float, default=MIN_AGREEMENT, metavar="SHARE",
         help="smallest share of golden clips whose top-1 class stays (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--min-accuracy", type=float, metavar="SHARE",
+        help="smallest accuracy of the student itself on its golden clips (default: better than guessing)",
     )  # fmt: skip
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="also write the folded float32 model as ONNX")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -49,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             mode=options.mode,
             max_drop=options.max_drop,
             min_agreement=options.min_agreement,
+            min_accuracy=options.min_accuracy,
             onnx=options.onnx,
             progress=None if quiet else lambda text: print(f"... {text}", file=sys.stderr),
         )
@@ -58,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"asma-convert: cannot write: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("asma-convert: interrupted; nothing was written", file=sys.stderr)
+        return 130
     print(json.dumps(report.to_dict(), indent=1) if options.json else format_report(report))
     return 0
 

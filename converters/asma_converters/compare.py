@@ -122,17 +122,37 @@ class Comparison:
         top: IntArray = fuse(stacked, self._fusion, self._temperature).argmax(axis=1)
         return top
 
-    def gate(self, max_drop: float, min_agreement: float) -> None:
-        """Judge the last stage against the first.
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing among the K classes; 0 where there is nothing to guess."""
+        classes = next(iter(self._logits[0].values())).shape[1]
+        return 1.0 / classes if classes > 1 else 0.0
+
+    @property
+    def only_guesses(self) -> bool:
+        """Whether the student itself is no better than guessing: its labels or its golden clips are wrong."""
+        return self.stages[0].accuracy <= self.chance and self.chance > 0
+
+    def gate(self, max_drop: float, min_agreement: float, min_accuracy: float | None = None) -> None:
+        """Judge the last stage against the first, and the first against the labels.
 
         Args:
             max_drop: largest loss of accuracy, in points.
             min_agreement: smallest share of clips with the same top-1 class.
+            min_accuracy: smallest accuracy of the student itself; None: better than guessing.
 
         Raises:
             GateError: one of them is exceeded.
         """
         first, last = self.stages[0], self.stages[-1]
+        if self.only_guesses if min_accuracy is None else first.accuracy < min_accuracy - 1e-9:
+            guessing = f"better than guessing, which gives {100 * self.chance:.2f} %"
+            raise GateError(
+                "the student does not recognise its own golden clips; nothing was written",
+                expected=guessing if min_accuracy is None else f"an accuracy of at least {100 * min_accuracy:g} %",
+                got=f"{100 * first.accuracy:.2f} % on {len(self._labels)} golden clips",
+                hint="check the order of its labels and its golden clips, train it longer, or set --min-accuracy 0",
+            )
         drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(-1, 0)
         failed = []
         if drop > max_drop + 1e-9:

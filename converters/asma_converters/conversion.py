@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from asma_converters.build import clip_graph, stream_graph
+from asma_converters.build import check_window, clip_graph, stream_graph
 from asma_converters.calibrate import calibrate
 from asma_converters.card import model_card
 from asma_converters.compare import Comparison, torch_logits
 from asma_converters.deploy import DeployModel, DeployStudent
 from asma_converters.errors import ConversionError
-from asma_converters.export_onnx import export_onnx, onnx_logits
+from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
 from asma_converters.fold import FoldedStudent, fold
 from asma_converters.golden import golden_arrays
 from asma_converters.interpreter import SignatureModel, delegated_nodes
@@ -26,7 +26,7 @@ from asma_converters.quantize import Scale, borrow, quantisation_of
 from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, versions
 from asma_converters.tflite_writer import write_model
 from asma_edge.bundle import Bundle, BundleInfo, write_bundle
-from asma_edge.files import atomic_file
+from asma_edge.files import atomic_file, check_output
 from asma_edge.verify import verify
 from asma_trainer.models.stgcn import count_macs, count_parameters
 from asma_trainer.student_file import StudentFile
@@ -45,6 +45,7 @@ def convert(
     mode: Mode | None = None,
     max_drop: float = MAX_DROP,
     min_agreement: float = MIN_AGREEMENT,
+    min_accuracy: float | None = None,
     onnx: Path | None = None,
     progress: Progress | None = None,
 ) -> ConversionReport:
@@ -57,21 +58,33 @@ def convert(
         mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
         max_drop: largest loss of accuracy on the golden clips, in points.
         min_agreement: smallest share of golden clips whose top-1 class stays.
+        min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
         progress: called with a line before each step.
 
     Raises:
         GateError: the converted model is worse than the gates allow; no file was written.
-        ConversionError: the options do not fit the student, or a stage does not reproduce the one before.
+        ConversionError: the student is not one, the options do not fit it, or a stage does not reproduce the one
+            before.
+        OutputError: a file cannot be written under its name.
+        ExtraMissingError: an ONNX file was asked for, and the packages for it are not installed.
         BundleError: the student's description cannot be written as a bundle.
     """
     output, say = Path(output), progress or (lambda text: None)
-    _check_files(output, onnx)
-    mode = _choose_mode(student, precision, mode, max_drop, min_agreement)
+    check_output(output)
+    if onnx is not None:
+        check_output(onnx, [output])
+        check_packages()
+    _check_student(student)
+    mode = _choose_mode(student, precision, mode, max_drop, min_agreement, min_accuracy)
 
     with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_file:
         model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, say)
-        comparison.gate(max_drop, min_agreement)
+        comparison.gate(max_drop, min_agreement, min_accuracy)
+        if comparison.only_guesses:
+            warnings += ("the student is no better than guessing on its golden clips",)
+        if not student.sealed:
+            warnings += ("the student file has no digest, as older versions wrote it: damage would not be noticed",)
         say("verify and write the bundle")
         info = _describe(student, output, precision, mode)
         report = ConversionReport(
@@ -134,21 +147,24 @@ def _run_stages(
     return model, comparison, _check_delegation(graphs, scales)
 
 
-def _check_files(output: Path, onnx: Path | None) -> None:
-    """Names that can be written, before any work is done."""
-    for path in (output, onnx):
-        if path is not None and path.is_dir():
-            raise ConversionError(
-                f"cannot write '{path}'", expected="a file name", got="a folder", hint="add a file name to it"
-            )
-    if onnx is not None and onnx.resolve() == output.resolve():
+def _check_student(student: StudentFile) -> None:
+    problem = student.problem()
+    if problem:
         raise ConversionError(
-            "bundle and ONNX file have one name", expected="two names", got=str(onnx), hint="end it in .onnx"
+            f"this student cannot be converted: {problem}",
+            expected="a student as `asma-train` writes it",
+            got=problem,
+            hint="distil the student again",
         )
 
 
 def _choose_mode(
-    student: StudentFile, precision: Precision, mode: Mode | None, max_drop: float, min_agreement: float
+    student: StudentFile,
+    precision: Precision,
+    mode: Mode | None,
+    max_drop: float,
+    min_agreement: float,
+    min_accuracy: float | None,
 ) -> Mode:
     """The mode, after checking the options."""
     problem = (
@@ -156,12 +172,13 @@ def _choose_mode(
         else f"mode '{mode}'" if mode not in (None, "clip", "stream")
         else f"max_drop {max_drop}" if not (math.isfinite(max_drop) and max_drop >= 0)
         else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
+        else f"min_accuracy {min_accuracy}" if min_accuracy is not None and not 0 <= min_accuracy <= 1
         else ""
     )  # fmt: skip
     if problem:
         raise ConversionError(
             "unusable conversion settings",
-            expected="precision int8 or float32, mode clip or stream, max_drop >= 0, min_agreement from 0 to 1",
+            expected="precision int8 or float32, mode clip or stream, max_drop >= 0, the others from 0 to 1",
             got=problem,
             hint="see asma-convert --help",
         )
@@ -187,6 +204,7 @@ def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
                 got=f"{found[0]} joints and {found[1]} classes",
                 hint="distil the student again",
             )
+        check_window(part, student.window)
     if not (np.isfinite(student.calibration).all() and np.isfinite(student.golden).all()):
         raise ConversionError(
             "the student's calibration or golden clips are not finite",
@@ -266,11 +284,10 @@ def convert_file(path: Path, output: Path | None = None, **options: Any) -> Conv
 
     Raises:
         CheckpointError: the file is missing or is not a student.
-        ConversionError: the output would replace the student.
+        OutputError: an output would replace the student, or what is not a regular file.
     """
     output = path.with_suffix(".tflite") if output is None else output
-    if output.resolve() == path.resolve():
-        raise ConversionError(
-            "the output is the student itself", expected="another file", got=str(output), hint="choose it with -o"
-        )
+    for written in (output, options.get("onnx")):
+        if written is not None:
+            check_output(written, [path])
     return convert(StudentFile.load(path), output, **options)

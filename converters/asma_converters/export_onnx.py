@@ -11,19 +11,32 @@ import torch
 
 from asma_converters.deploy import DeployModel
 from asma_converters.errors import ConversionError
+from asma_edge.extras import require
 from asma_edge.skeleton import FloatArray
 
 OPSET = 17
-_BATCH = 64
+
+
+def check_packages() -> None:
+    """Whether the optional packages are there, before any work is done.
+
+    Raises:
+        ExtraMissingError: naming the one that is not.
+    """
+    for package in ("onnx", "onnxruntime"):
+        require(package, "convert")
 
 
 def export_onnx(model: DeployModel, path: Path, window: int, joints: int) -> None:
-    """Write a float32 ONNX file: inputs ``<stream>`` (N, T, V, 3), outputs ``logits_<stream>`` (N, K), any N.
+    """Write a float32 ONNX file: inputs ``<stream>`` (1, T, V, 3), outputs ``logits_<stream>`` (1, K).
+
+    The batch is fixed to one clip: a free one makes other converters fail, or split the graph.
 
     Raises:
-        ConversionError: the optional packages are not installed.
+        ExtraMissingError: the optional packages are not installed.
+        ConversionError: the exporter fails.
     """
-    outputs = [f"logits_{stream}" for stream in model.streams]
+    check_packages()
     example = tuple(torch.zeros(1, window, joints, 3) for _ in model.streams)
     with warnings.catch_warnings():
         # The exporter warns that it is the older of two; the newer one needs another package.
@@ -34,41 +47,40 @@ def export_onnx(model: DeployModel, path: Path, window: int, joints: int) -> Non
                 example,
                 str(path),
                 input_names=list(model.streams),
-                output_names=outputs,
-                dynamic_axes={name: {0: "clips"} for name in [*model.streams, *outputs]},
+                output_names=[f"logits_{stream}" for stream in model.streams],
                 opset_version=OPSET,
                 dynamo=False,
             )
-        except (ImportError, torch.onnx.errors.OnnxExporterError) as error:
-            raise _missing(str(error)) from error
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+            raise _failure("PyTorch's exporter fails", error) from error
 
 
 def onnx_logits(path: Path, clips: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """{stream: (n, K)} as onnxruntime computes them.
 
     Raises:
-        ConversionError: onnxruntime is not installed.
+        ExtraMissingError: onnxruntime is not installed.
+        ConversionError: it refuses the file.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise _missing(str(error)) from error
+    onnxruntime = require("onnxruntime", "convert")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [f"logits_{stream}" for stream in clips]
-    parts: list[list[FloatArray]] = []
-    count = len(next(iter(clips.values())))
-    for start in range(0, count, _BATCH):
-        feeds = {stream: np.ascontiguousarray(values[start : start + _BATCH]) for stream, values in clips.items()}
-        parts.append(session.run(names, feeds))
-    return {stream: np.concatenate([part[position] for part in parts]) for position, stream in enumerate(clips)}
+    rows: list[list[FloatArray]] = []
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for number in range(len(next(iter(clips.values())))):
+            feeds = {stream: np.ascontiguousarray(values[number : number + 1]) for stream, values in clips.items()}
+            rows.append(session.run(names, feeds))
+    except Exception as error:  # its exceptions have no base of their own
+        raise _failure("onnxruntime refuses the exported file", error) from error
+    return {stream: np.concatenate([row[position] for row in rows]) for position, stream in enumerate(clips)}
 
 
-def _missing(reason: str) -> ConversionError:
+def _failure(what: str, error: Exception) -> ConversionError:
     return ConversionError(
-        "cannot export to ONNX",
-        expected="the packages onnx and onnxruntime",
-        got=reason.splitlines()[0] if reason else "",
-        hint="pip install 'asma-edge[convert]', or convert without --onnx",
+        what,
+        expected="an ONNX file of the folded student",
+        got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+        hint="convert without --onnx, or report this student",
     )

@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_converters.errors import GraphError
-from asma_converters.ir import Array, Concat, Graph, Op, Reshape, Slice, Tensor, Transpose
+from asma_converters.ir import Add, Array, Concat, Conv, Dense, Graph, Mean, Op, Reshape, Slice, Tensor, Transpose
+from asma_edge.model_check import ADD_RESCALE, RESCALE
 
 _MIN_RANGE = 1e-6
 _SHARES = tuple(float(share) for share in np.geomspace(1.0, 0.05, 25))
+_ROUNDS = 8
+_MAX_SCALE = 1e12
+_MARGIN = 2.0  # distance from the ends of the runtime's ranges of scales
 _MAX_BIAS = 2.0**30  # int32, with room for the sum of products beside it
 
 
@@ -71,7 +75,12 @@ def scale_of(low: float, high: float) -> Scale:
 
 
 def quantisation_of(graph: Graph, ranges: Mapping[Tensor, Range]) -> dict[Tensor, Scale]:
-    """Parameters of every activation; tensors that only pass numbers on share the widest range among them."""
+    """Parameters of every activation; tensors that only pass numbers on share the widest range among them.
+
+    Where a block is dead, its range is next to nothing and another tensor's is not: it is widened until the runtime's
+    kernels can go from one scale to the other. Nothing is lost: what is coarser now was zero, or is added to numbers
+    that are a thousand times as large.
+    """
     classes = _Classes(graph)
     merged: dict[Tensor, Range] = {}
     tensors = [tensor for tensor in graph.tensors if not tensor.real]
@@ -80,7 +89,47 @@ def quantisation_of(graph: Graph, ranges: Mapping[Tensor, Range]) -> dict[Tensor
         low, high = ranges[tensor]
         known_low, known_high = merged.get(root, (low, high))
         merged[root] = min(low, known_low), max(high, known_high)
-    return {tensor: scale_of(*merged[classes.find(tensor)]) for tensor in tensors}
+    scales = {root: scale_of(*span) for root, span in merged.items()}
+
+    def widen(tensor: Tensor, scale: float) -> bool:
+        known = scales[classes.find(tensor)]
+        if not scale < _MAX_SCALE:
+            raise GraphError(
+                "the student's numbers are too large for int8",
+                expected=f"scales below {_MAX_SCALE:g}",
+                got=f"{scale:.1e} for '{tensor.name}'",
+                hint="train it again with a smaller learning rate, or use --precision float32",
+            )
+        if known.scale < scale:
+            scales[classes.find(tensor)] = Scale(float(np.float32(_MARGIN * scale)), known.zero_point)
+        return known.scale < scale
+
+    for _ in range(_ROUNDS):  # a wider tensor may ask for a wider one before it or behind it
+        widened = [widen(*least) for op in graph.ops for least in _least_scales(op, scales, classes)]
+        if not any(widened):
+            break
+    return {tensor: scales[classes.find(tensor)] for tensor in tensors}
+
+
+def _least_scales(op: Op, scales: Mapping[Tensor, Scale], classes: _Classes) -> list[tuple[Tensor, float]]:
+    """(tensor, smallest scale) with which the runtime's kernels can run an operator."""
+
+    def scale(tensor: Tensor) -> float:
+        return scales[classes.find(tensor)].scale
+
+    if isinstance(op, Conv | Dense):
+        largest = max(float(np.abs(op.weight).max()) / 127.0, float(np.abs(op.bias).max()) / (scale(op.x) * _MAX_BIAS))
+        return [(op.y, scale(op.x) * largest / RESCALE[1] * _MARGIN)]
+    if isinstance(op, Mean):
+        return [(op.y, scale(op.x) / RESCALE[1] * _MARGIN)]
+    if isinstance(op, Add) and not op.y.real:
+        addends = [op.x, op.other] if isinstance(op.other, Tensor) else [op.x]
+        least = [(addend, scale(op.y) * ADD_RESCALE[0] * _MARGIN) for addend in addends]
+        largest = max(scale(addend) for addend in addends)
+        if not isinstance(op.other, Tensor):
+            largest = max(largest, quantise_constant(op.other)[1].scale)
+        return [*least, (op.y, largest / ADD_RESCALE[1] * _MARGIN)]
+    return []
 
 
 def borrow(graph: Graph, source: Graph, quantisation: Quantisation) -> dict[Tensor, Scale]:
@@ -121,17 +170,19 @@ def best_range(values: npt.NDArray[np.float32]) -> Range:
     return low * share, high * share
 
 
-def quantise_weights(weight: Array, bias: Array, input_scale: float) -> QuantisedWeights:
+def quantise_weights(weight: Array, bias: Array, input_scale: float, output_scale: float) -> QuantisedWeights:
     """Symmetric weights within ±127 for each output channel (axis 0).
 
-    A channel of zeros takes the median scale of the others (a scale of zero is accepted by the runtime and
-    computes nonsense); a channel whose bias would not fit in int32 takes a coarser scale.
+    A channel of zeros takes the median scale of the others (a scale of zero computes nonsense), a channel whose bias
+    would not fit in int32 a coarser one, and so does a channel so small beside the output that the runtime's kernels
+    could not tell it from zero.
     """
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     used = largest[largest > 0]
-    largest = np.where(largest > 0, largest, np.median(used) if len(used) else 1.0)
+    largest = np.where(largest > 0, largest, np.median(used) if len(used) else output_scale / input_scale)
     largest = np.maximum(largest, np.abs(bias) / (input_scale * _MAX_BIAS) * 127.0)
-    scales = np.maximum(largest / 127.0, np.finfo(np.float32).tiny).astype(np.float32)
+    least = max(_MARGIN * RESCALE[0] * output_scale / input_scale, float(np.finfo(np.float32).tiny))
+    scales = np.maximum(largest / 127.0, least).astype(np.float32)
     columns = scales.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))
     values = np.clip(np.round(weight / columns), -127, 127).astype(np.int8)
     bias_scales = np.float32(input_scale) * scales
@@ -140,9 +191,12 @@ def quantise_weights(weight: Array, bias: Array, input_scale: float) -> Quantise
     )
 
 
-def quantise_constant(values: Array) -> tuple[npt.NDArray[np.int8], Scale]:
-    """A constant operand with one scale, from its own range."""
+def quantise_constant(values: Array, output_scale: float = 0.0) -> tuple[npt.NDArray[np.int8], Scale]:
+    """A constant operand with one scale, from its own range; next to an output of a scale it may have to be coarser."""
     scale = scale_of(float(values.min()), float(values.max()))
+    least = _MARGIN * ADD_RESCALE[0] * output_scale
+    if scale.scale < least:
+        scale = Scale(float(np.float32(least)), scale.zero_point)
     return quantise(values, scale), scale
 
 

@@ -1,7 +1,7 @@
 """Graphs to a .tflite file, float32 or full int8, with the schema that LiteRT itself carries.
 
 One file may hold several graphs, each behind a signature of its own; constants of the same bytes are stored once.
-Every model is checked (`tflite_check`) before it is packed.
+Every finished file is checked as a device checks it before it runs one (`asma_edge.model_check`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
+from asma_converters.errors import GraphError
 from asma_converters.ir import (
     Add,
     Concat,
@@ -30,7 +31,8 @@ from asma_converters.ir import (
     Transpose,
 )
 from asma_converters.quantize import Quantisation, quantise_constant, quantise_weights
-from asma_converters.tflite_check import INT8_VERSIONS, check_model
+from asma_edge.errors import BundleError
+from asma_edge.model_check import INT8_VERSIONS, check_model
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # the schema asks for it; kernels read weights as vectors
@@ -66,9 +68,17 @@ def write_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisa
     Raises:
         GraphError: the model would be wrong in a way the runtime accepts.
     """
-    model = build_model(graphs, quantisation)
-    check_model(model)
-    return pack_model(model)
+    data = pack_model(build_model(graphs, quantisation))
+    try:
+        check_model(data)
+    except BundleError as error:
+        raise GraphError(
+            f"the model file would be wrong: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            hint="this is a converter bug: please report it with the student file",
+        ) from error
+    return data
 
 
 def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisation] | None) -> Any:
@@ -176,7 +186,7 @@ class _Subgraph:
                 self._tensor(f"{name}/weight", weight.shape, schema.TensorType.FLOAT32, weight.astype(np.float32)),
                 self._tensor(f"{name}/bias", bias.shape, schema.TensorType.FLOAT32, bias.astype(np.float32)),
             ]
-        packed = quantise_weights(weight, bias, self._scales[op.x].scale)
+        packed = quantise_weights(weight, bias, self._scales[op.x].scale, self._scales[op.y].scale)
         return [
             self._tensor(f"{name}/weight", weight.shape, schema.TensorType.INT8, packed.values, packed.scales),
             self._tensor(f"{name}/bias", bias.shape, schema.TensorType.INT32, packed.bias, packed.bias_scales),
@@ -189,7 +199,7 @@ class _Subgraph:
         if self._scales is None or op.y.real:
             return self._real_constant(op.y, op.other)
         name = f"{op.y.name}/constant"
-        values, scale = quantise_constant(op.other)
+        values, scale = quantise_constant(op.other, self._scales[op.y].scale)
         return self._tensor(
             name, op.other.shape, schema.TensorType.INT8, values, scales=scale.scale, zero_point=scale.zero_point
         )

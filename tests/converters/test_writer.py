@@ -23,8 +23,9 @@ from asma_converters.quantize import (
     quantise_weights,
     scale_of,
 )
-from asma_converters.tflite_check import check_model
-from asma_converters.tflite_writer import build_model, write_model
+from asma_converters.tflite_writer import build_model, pack_model, write_model
+from asma_edge.errors import BundleError
+from asma_edge.model_check import check_model
 
 RNG = np.random.default_rng(0)
 CONV, TRANSPOSE = "conv", "transposed"
@@ -142,10 +143,22 @@ def no_signature(model: Any) -> None:
 )  # fmt: skip
 def test_damage_that_litert_may_accept_is_refused(damage: Callable[[Any], None]) -> None:
     model = small_model()
-    check_model(model)
+    check_model(pack_model(model))
     damage(model)
-    with pytest.raises(GraphError):
-        check_model(model)
+    with pytest.raises(BundleError):
+        check_model(pack_model(model))
+
+
+def test_the_writer_checks_what_it_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*arguments: Any) -> Any:
+        model = build_model(*arguments)
+        version_one(model)
+        return model
+
+    monkeypatch.setattr("asma_converters.tflite_writer.build_model", damaged)
+    graph = small_graph()
+    with pytest.raises(GraphError, match="converter bug"):
+        write_model({"main": graph}, {"main": quantisation_of(graph, dict.fromkeys(graph.tensors, (-2.0, 3.0)))})
 
 
 def test_every_buffer_is_aligned_and_both_graphs_share_constants() -> None:
@@ -180,7 +193,7 @@ def test_a_graph_that_xnnpack_splits_is_noticed() -> None:
     y = graph.reshape(y, (1, 2, 2, 2, 2, 4, 4))  # too many axes for its transpose
     y = graph.reshape(graph.transpose(y, (0, 6, 5, 4, 3, 2, 1)), (1, 8, 8, 4))
     graph.output("y", graph.add(y, y))
-    nodes = delegated_nodes(write_model({"a": graph}, None))
+    nodes = delegated_nodes(pack_model(build_model({"a": graph}, None)))  # unchecked: no bundle may hold it
     assert nodes is not None
     assert nodes > 1
 
@@ -208,7 +221,7 @@ def test_weights_stay_within_half_a_step_and_biases_fit() -> None:
     weight, bias = RNG.normal(size=(5, 9, 1, 16)), RNG.normal(size=5) * 3
     weight[2] = 0.0
     bias[3] = 1e9
-    packed = quantise_weights(weight, bias, 0.02)
+    packed = quantise_weights(weight, bias, 0.02, 0.1)
     steps = packed.scales.astype(np.float64).reshape(-1, 1, 1, 1)
     assert (np.abs(packed.values * steps - weight) <= steps * 0.5001).all()
     assert np.abs(packed.values).max() <= 127

@@ -65,12 +65,16 @@ class Chromium:
                 return dict(answer["result"])
 
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
-        """Load a page in a window of this size (CSS pixels); under 600 a phone's."""
+        """Load a page in a window of this size (CSS pixels; under 600 wide: a phone's), and forget all problems."""
         phone = width < 600
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=url)
+        for where in ("about:blank", url):  # what the page before complains about is its own affair
+            self.problems.clear()
+            self.evaluate("window.left = true")
+            self.call("Page.navigate", url=where)
+            self.wait_for("!window.left && document.readyState == 'complete'")
 
     def evaluate(self, expression: str) -> Any:
         """The JSON-ready value of a JavaScript expression; a promise is awaited."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -45,8 +46,9 @@ def test_examples_run_on_the_example_of_the_built_in_model(
     example(name).main()
     lines = capsys.readouterr().out.splitlines()
     if name == "repetition_counter":
-        assert "elbow flexion left no. 3" in "\n".join(lines)
-        assert lines[-1].startswith("{'elbow flexion left': 3")
+        *repetitions, counts = lines
+        assert "elbow flexion left no. 1: " in repetitions[0]
+        assert sum(ast.literal_eval(counts).values()) == sum("unknown" not in line for line in repetitions) > 10
         return
     people = ("person 0  ", "person 1  ") if name == "several_people" else ("",)
     for who in people:

@@ -18,7 +18,9 @@ import pytest
 from asma_edge import Recognizer
 from asma_edge.cli import main
 from asma_edge.errors import AsmaError, LayoutError
+from asma_edge.estimators.base import Estimate
 from asma_edge.hardware import describe_machine, memory_mib
+from asma_edge.preprocess import Units
 from asma_edge.profiling import ProfileSettings, profile
 from asma_edge.profiling.pipeline import profile_pipeline
 from asma_edge.profiling.plot import profile_plot
@@ -29,6 +31,7 @@ from asma_edge.profiling.startup import measure_startup
 from asma_edge.profiling.sustained import Histogram, sustain
 from asma_edge.profiling.table import WIDTH, profile_table
 from asma_edge.skeleton import FloatArray
+from asma_edge.sources.frames import Image, ImageFrame
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "profile_on_pi.py"
 CPUFREQ = "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq"
@@ -441,6 +444,9 @@ def test_wrong_arguments_end_with_2(
         ["--updates", "0"],
         ["--fps", "nan"],
         ["--threads", "0"],
+        ["--source", "video.mp4"],
+        ["--estimator", "mediapipe"],
+        [str(path), "--source", "video.mp4", "--estimator", "mediapipe"],
         ["--updates", "1", "--sustained", "0", "--plot", str(Path(path) / "x.svg")],
         [str(tmp_path / "none.tflite")],
     ):
@@ -453,26 +459,26 @@ def test_wrong_arguments_end_with_2(
 # ---- pose and action --------------------------------------------------------------------------------------------
 
 
-class Picture(typing.NamedTuple):
-    t: float
-    image: np.ndarray[Any, np.dtype[np.uint8]]
-
-
 class FakeEstimator:
     """Gives the golden poses, nobody in every fifth picture."""
 
-    layout, units = "ntu25", "metres"
+    name, layout = "fake", "ntu25"
+    units: Units = "metres"
 
     def __init__(self, poses: FloatArray) -> None:
         self._poses, self._calls = poses, 0
 
-    def __call__(self, image: np.ndarray[Any, np.dtype[np.uint8]]) -> FloatArray:
+    def __call__(self, image: Image) -> Estimate:
         self._calls += 1
-        return self._poses[self._calls : self._calls + (self._calls % 5 > 0)]
+        poses = self._poses[self._calls : self._calls + (self._calls % 5 > 0)]
+        return Estimate(poses, poses)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
-def pictures(count: int) -> Iterator[Picture]:
-    return (Picture(index / 30, np.zeros((4, 4, 3), np.uint8)) for index in range(count))
+def pictures(count: int) -> Iterator[ImageFrame]:
+    return (ImageFrame(index / 30, np.zeros((4, 4, 3), np.uint8)) for index in range(count))
 
 
 def test_pose_and_action_are_measured_together(make_bundle: Callable[..., Path], measured: Profile) -> None:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from asma_edge.builtin import model_path
 from asma_edge.cli import main
 from asma_edge.cli.shared import BAD_INPUT, OK
 from asma_edge.pipeline import Pipeline
+from asma_edge.repetitions import Repetition
 from asma_edge.serve import PageOutput, PageServer, ServeError, server
 from asma_edge.serve.guard import make_guard
 from asma_edge.serve.hub import MAX_CLIENTS, Hub
@@ -230,11 +230,9 @@ def test_frames_are_thinned_out_but_actions_and_repetitions_are_not(recognizer: 
         t = seconds[0] = index / 100
         event = {0: "start", 2: "end"}.get(index % 5)
         label = recognizer.labels[index % 2]
-        result: Any = replace(one, t=t, label=label, t_start=t, event=event, score=0.9)
+        result = replace(one, t=t, label=label, t_start=t, event=event, score=0.9)
         if index % 50 == 7:
-            values = {name: getattr(result, name) for name in result.__dataclass_fields__}
-            repetition = SimpleNamespace(label=label, duration=1.25)
-            result = SimpleNamespace(**{**values, "repetition": repetition})
+            result = replace(result, repetition=Repetition(1, label, t - 1.25, t, 0.9))
         output.frame(PoseFrame(t, [pose], False, index), [(None, result)])
     frames = [values for kind, values in sent if kind == "frame"]
     assert 29 <= len(frames) <= 32
@@ -673,6 +671,7 @@ def test_the_command_serves_until_a_signal(
     command = [sys.executable, "-m", "asma_edge", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         (url,) = json.loads(process.stdout.readline())["urls"]
         connection = http.client.HTTPConnection(url.split("/")[2], timeout=20)
         connection.request("GET", "/live", headers={"Cookie": f"asma_{url.split('/')[2].split(':')[1]}={TOKEN}"})
@@ -680,8 +679,11 @@ def test_the_command_serves_until_a_signal(
         wanted = b"event: over" if over else b"event: frame"
         while (line := answer.readline()).strip() != wanted:
             assert line
+        errors = ""
+        while over and "the source is over" not in errors:  # the page knows it a little earlier
+            errors += process.stderr.readline()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        errors += process.communicate(timeout=20)[1]
         connection.close()
     assert process.returncode == OK
     assert "Traceback" not in errors

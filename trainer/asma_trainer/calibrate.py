@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge import Recognizer
-from asma_edge.bundle import Bundle, write_bundle
+from asma_edge.bundle import Bundle
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import DecisionSettings
 from asma_edge.fusion import Familiarity, energy, fuse
+from asma_edge.restamp import update_info
 from asma_edge.skeleton import FloatArray
 from asma_trainer.dataset import IntArray, PreparedDataset
 from asma_trainer.errors import DataError
@@ -205,12 +206,16 @@ def negative_recordings(
 
 
 def write(bundle: Bundle, calibration: Calibration, path: Path) -> None:
-    """The bundle with its new description: model, inputs, logits, report and card stay; golden scores follow."""
+    """The bundle described anew: model, report and card stay; golden scores follow."""
     info = calibration.info
-    golden = dict(bundle.golden)
-    golden["scores"] = fuse(golden["logits"], info.fusion, info.temperature, info.familiarity)
-    report = {**bundle.report, "calibration": calibration.to_dict()}
-    write_bundle(path, bundle.model, info, golden=golden, report=report, card=bundle.card)
+    update_info(
+        bundle.path,
+        path,
+        temperature=info.temperature,
+        familiarity=info.familiarity,
+        decision=info.decision,
+        provenance=info.provenance,
+    )
 
 
 def likelihood(positives: Sequence[Scored], info: BundleInfo) -> float:

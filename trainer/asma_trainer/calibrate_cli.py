@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def run(bundle: Bundle, options: argparse.Namespace) -> Calibration:
             negatives += negative_recordings(
                 stranger, other, clips, seed=options.seed, watch=_bar(f"recordings of {path.name}")
             )
-    return calibrate(
+    result = calibrate(
         recognizer,
         positives,
         negatives,
@@ -79,6 +80,14 @@ def run(bundle: Bundle, options: argparse.Namespace) -> Calibration:
         keep_temperature=options.keep_temperature,
         watch=_say,
     )
+    source = {
+        "data": dataset.info.source or options.data.name,
+        "split": options.split,
+        "negatives": [path.name for path in options.negatives],
+        "left_out": options.leave_out,
+        "false_events_per_hour": options.false_events_per_hour,
+    }
+    return replace(result, info=replace(result.info, provenance={**result.info.provenance, "calibration": source}))
 
 
 def table(bundle: Bundle, result: Calibration) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asma_edge.checks import is_number, is_whole
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
 from asma_edge.preprocess import PreprocessSpec, to_streams
@@ -23,6 +26,7 @@ from asma_trainer.tensor_file import read_tensors
 KIND = "asma-student"
 FORMAT_VERSION = 1
 Sampling = Literal["window", "clip"]
+_KINDS: tuple[str, ...] = typing.get_args(StudentKind)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class StudentFile:
         calibration: (n, T + 1, V, 3) preprocessed training frames: the frame before the window, then the window.
         golden, golden_labels: (g, T + 1, V, 3) and (g,) the same from held-out data, to judge each conversion.
         provenance: recipe, data source and licence, accuracies: whatever the bundle should tell.
+        sealed: whether the file had a digest that vouches for every number; older ones have none.
     """
 
     models: Mapping[str, Student]
@@ -60,6 +65,7 @@ class StudentFile:
     temperature: float = 1.0
     idle_label: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    sealed: bool = True
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -93,21 +99,26 @@ class StudentFile:
             "weights": {stream: model.state_dict() for stream, model in self.models.items()},
         }
         with atomic_file(path) as temporary:
-            torch.save(values, temporary)
+            torch.save({**values, "digest": _digest(values)}, temporary)
 
     @classmethod
     def load(cls, path: str | Path) -> StudentFile:
         """Read a student file; only tensors and plain values are unpickled.
 
         Raises:
-            CheckpointError: the file is missing, is not a student, or its parts do not fit each other.
+            CheckpointError: the file is missing or damaged, is not a student, or its parts do not fit each other.
         """
         path = Path(path)
         try:
             values = read_tensors(path, KIND)
             if values["format"] != FORMAT_VERSION:
                 raise ValueError(f"format {values['format']}, this version reads {FORMAT_VERSION}")
+            digest = values.pop("digest", None)
+            if digest not in (None, _digest(values)):
+                raise ValueError("a damaged file: its digest does not match")
             student, layout = values["student"], Layout.from_dict(values["layout"])
+            if student["kind"] not in _KINDS:
+                raise ValueError(_unknown_kind(student["kind"]))
             config = student_config(student["kind"], tuple(student["channels"]), student["kernel"])
             models = {}
             for stream, weights in values["weights"].items():
@@ -130,8 +141,11 @@ class StudentFile:
                 golden=values["golden"].numpy(),
                 golden_labels=values["golden_labels"].numpy(),
                 provenance=values["provenance"],
+                sealed=digest is not None,
             )
-            loaded._check()
+            problem = loaded.problem()
+            if problem:
+                raise ValueError(problem)
         except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, AsmaError) as error:
             raise CheckpointError(
                 f"cannot read student '{path}'",
@@ -141,20 +155,59 @@ class StudentFile:
             ) from error
         return loaded
 
-    def _check(self) -> None:
+    def problem(self) -> str:
+        """What does not fit, in a few words; empty if everything does."""
+        if not (is_whole(self.window) and self.window > 1):
+            return f"window {self.window!r}, not a whole number of frames"
+        kernels = {model.backbone.config.kernel for model in self.models.values()}
+        valid = {model.backbone.config.valid for model in self.models.values()}
         frames = (self.window + 1, self.layout.num_joints, 3)
-        problem = (
-            "calibration frames do not fit" if self.calibration.shape[1:] != frames or not len(self.calibration)
+        labels, classes = self.golden_labels, len(self.labels)
+        return (
+            _unknown_kind(self.kind) if self.kind not in _KINDS
+            else f"networks that are not of kind {self.kind!r}" if valid != {self.kind == "device"}
+            else f"kernel {min(kernels)!r}, not one odd number" if not (
+                len(kernels) == 1 and all(is_whole(kernel) and kernel > 0 and kernel % 2 for kernel in kernels)
+            )
+            else "calibration frames do not fit" if self.calibration.shape[1:] != frames or not len(self.calibration)
             else "golden frames do not fit" if self.golden.shape[1:] != frames or not len(self.golden)
-            else "golden labels do not fit" if self.golden_labels.shape != self.golden.shape[:1]
-            else "fusion weights do not fit" if len(self.fusion) != len(self.models) or not self.models
+            else "golden labels do not fit" if labels.shape != self.golden.shape[:1]
+            else "golden labels that are no classes" if labels.min() < 0 or labels.max() >= classes
+            else "fusion weights do not fit" if len(self.fusion) != len(self.models)
             else f"sampling {self.sampling!r}" if self.sampling not in typing.get_args(Sampling)
-            else f"fps {self.fps!r}, temperature {self.temperature!r}" if not (self.fps > 0 and self.temperature > 0)
+            else f"fps {self.fps!r}, temperature {self.temperature!r}" if not all(
+                is_number(number) and number > 0 for number in (self.fps, self.temperature)
+            )
             else "calibration or golden frames are not finite float32" if not all(
                 values.dtype == np.float32 and np.isfinite(values).all() for values in (self.calibration, self.golden)
             )
             else "the idle label is not a class" if self.idle_label not in (None, *self.labels)
+            else f"provenance of type {type(self.provenance).__name__}, not a table of plain values"
+            if not _is_plain(self.provenance)
             else ""
         )  # fmt: skip
-        if problem:
-            raise ValueError(problem)
+
+
+def _unknown_kind(kind: object) -> str:
+    return f"a student of kind {str(kind)[:50]!r}, which is none of {', '.join(_KINDS)}"
+
+
+def _is_plain(table: object) -> bool:
+    """Whether it is a table that JSON can hold."""
+    try:
+        json.dumps(table, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(table, dict)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of all plain values and tensors; `torch.load` checks no sum of what it reads."""
+
+    def describe(value: object) -> str:
+        if not isinstance(value, torch.Tensor):
+            return repr(value)
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data.tobytes()).hexdigest()}"
+
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=describe).encode()).hexdigest()

@@ -72,13 +72,19 @@ function drawPeople() {
     const [who, state, label, score, meter] = row.children;
     const named = person.label !== null;
     say(who, nameOf(person.id) || (named ? "Doing" : "One person"));
-    say(state, person.since !== null ? `for ${seconds(Math.max(frame.t - person.since, 0))}` : "");
+    say(state, person.since !== null ? lasting(person) : "");
     say(label, person.label ?? STATES[person.state] ?? "");
     label.classList.toggle("quiet", !named);
     say(score, named && person.score ? person.score.toFixed(2) : "");
     meter.value = named ? person.score : 0;
     row.setAttribute("aria-pressed", String(people.length > 1 && person.id === chosen));
   });
+}
+
+/** How long an action has gone on, and how often it was repeated where only one person can have done so. */
+function lasting({ id, label, since }) {
+  const times = id === null ? (counts.get(label)?.repetitions ?? 0) : 0;
+  return `for ${seconds(Math.max(frame.t - since, 0))}${times ? `, ${times} repetition${times > 1 ? "s" : ""}` : ""}`;
 }
 
 /** A button that chooses the person whose scores are drawn. */
@@ -160,12 +166,13 @@ function drawActions() {
 }
 
 function drawCounts() {
-  const rows = [...counts.values()].map(({ label, actions: times, repetitions, last }) => {
+  const sorted = [...counts.values()].sort((a, b) => (a.label === null) - (b.label === null));
+  const rows = sorted.map(({ label, actions: times, repetitions, last }) => {
     const row = make("tr", "");
     const name = make("td", label === null ? "quiet" : colourOf(label));
     name.append(...(label === null ? ["not named"] : [make("span", "dot"), label]));
     row.append(
-      name, make("td", "number", String(times)), make("td", "number", repetitions ? String(repetitions) : "–"),
+      name, make("td", "number", label === null ? "–" : String(times)), make("td", "number", repetitions ? String(repetitions) : "–"),
       make("td", "number", last === null ? "–" : seconds(last)),
     );
     return row;
@@ -174,14 +181,20 @@ function drawCounts() {
   el("no-counts").hidden = rows.length > 0;
 }
 
-let spokenAt = 0;
+let quiet = false;
 /** What a screen reader is told: what people do, when that changes, and not too often. */
 function speak() {
+  if (quiet || !frame) return;
   const people = frame.people.filter(({ state }) => state !== null);
-  const text = people.map(({ id, label, state }) => `${nameOf(id)} ${label ?? STATES[state] ?? ""}`.trim()).join(", ");
-  if (performance.now() - spokenAt < SPOKEN) return;
-  if (el("spoken").textContent !== text) spokenAt = performance.now();
-  say(el("spoken"), text || "nobody is seen");
+  const texts = people.map(({ id, label, state }) => `${nameOf(id)} ${label ?? STATES[state] ?? ""}`.trim());
+  const text = texts.join(", ") || STATES.nobody;
+  if (el("spoken").textContent === text) return;
+  el("spoken").textContent = text;
+  quiet = true;
+  setTimeout(() => {
+    quiet = false;
+    speak();
+  }, SPOKEN);
 }
 
 let asked = false;

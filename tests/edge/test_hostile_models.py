@@ -1,0 +1,377 @@
+"""Whatever a bundle holds, it is refused with a typed error or it runs: soon, in little memory, never with a crash.
+
+Malformed content is made with correct digests, as an attacker would. Where the interpreter itself might crash, a child
+process tries.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from fuzz_models import fuzz, parts, seal
+
+from asma_converters.tflite_writer import pack_model
+from asma_edge.bundle import _read_members, read_bundle
+from asma_edge.errors import BundleError
+from asma_edge.model_check import INT8_VERSIONS, check_model
+from asma_edge.model_file import FLOAT32, INT8, INT32, Code
+from asma_edge.runtime import Runtime
+
+SECONDS, MEGABYTES = 2.0, 200.0
+MakeBundle = Callable[..., Path]
+OPERATORS = schema.BuiltinOperator
+
+
+def model_of(path: Path) -> Any:
+    """The schema's objects, to be damaged; buffers are packed aligned, as the writer does."""
+    from asma_converters.tflite_writer import _Buffer
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(parts(path)[0], 0))
+    for index, buffer in enumerate(model.buffers):
+        model.buffers[index] = _Buffer(None if buffer.data is None else bytes(buffer.data))
+    for graph in model.subgraphs:
+        for entry in graph.operators:
+            entry.inputs, entry.outputs = list(entry.inputs), list(entry.outputs)
+    return model
+
+
+def operator(model: Any, code: int, graph: int = 0) -> Any:
+    return next(o for o in model.subgraphs[graph].operators if model.operatorCodes[o.opcodeIndex].builtinCode == code)
+
+
+def tensor(model: Any, index: int) -> Any:
+    return model.subgraphs[0].tensors[index]
+
+
+def constant(model: Any, values: list[int]) -> int:
+    """The number of a new int32 constant of the first graph."""
+    from asma_converters.tflite_writer import _Buffer
+
+    model.buffers.append(_Buffer(np.array(values, np.int32).tobytes()))
+    new = schema.TensorT()
+    new.name, new.shape, new.type, new.buffer = "new", [len(values)], INT32, len(model.buffers) - 1
+    model.subgraphs[0].tensors.append(new)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def slice_without_begin(model: Any) -> None:
+    operator(model, OPERATORS.SLICE).inputs = operator(model, OPERATORS.SLICE).inputs[:1]
+
+
+def slice_outside(model: Any) -> None:
+    operator(model, OPERATORS.SLICE).inputs[1] = constant(model, [0, 1 << 20, 0, 0])
+
+
+def slice_overflowing(model: Any) -> None:
+    operator(model, OPERATORS.SLICE).inputs[1] = constant(model, [0, (1 << 31) - 1, 0, 0])
+
+
+def axes_outside(model: Any) -> None:
+    operator(model, OPERATORS.MEAN).inputs[1] = constant(model, [77])
+
+
+def axes_repeated(model: Any) -> None:
+    operator(model, OPERATORS.TRANSPOSE).inputs[1] = constant(model, [0, 1, 1, 3])
+
+
+def no_strides(model: Any) -> None:
+    operator(model, OPERATORS.CONV_2D).builtinOptions.strideH = 0
+
+
+def dilation(model: Any) -> None:
+    operator(model, OPERATORS.CONV_2D).builtinOptions.dilationHFactor = 1 << 30
+
+
+def unknown_activation(model: Any) -> None:
+    operator(model, OPERATORS.CONV_2D).builtinOptions.fusedActivationFunction = 99
+
+
+def options_of_another_operator(model: Any) -> None:
+    operator(model, OPERATORS.CONV_2D).builtinOptionsType = schema.BuiltinOptions.SliceOptions
+
+
+def no_options(model: Any) -> None:
+    operator(model, OPERATORS.CONV_2D).builtinOptionsType = 0
+    operator(model, OPERATORS.CONV_2D).builtinOptions = None
+
+
+def custom_operator(model: Any) -> None:
+    model.operatorCodes[0].customCode = "FlexRun"
+
+
+def another_operator(model: Any) -> None:
+    model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = OPERATORS.WHILE
+
+
+def negative_tensor(model: Any) -> None:
+    operator(model, OPERATORS.ADD).inputs[1] = -1
+
+
+def tensor_outside(model: Any) -> None:
+    operator(model, OPERATORS.ADD).inputs[1] = 1 << 30
+
+
+def zero_scale(model: Any) -> None:
+    tensor(model, operator(model, OPERATORS.CONV_2D).outputs[0]).quantization.scale = np.zeros(1, np.float32)
+
+
+def scale_that_is_no_number(model: Any) -> None:
+    tensor(model, operator(model, OPERATORS.CONV_2D).outputs[0]).quantization.scale = np.array([np.nan], np.float32)
+
+
+def tiny_output_scale_of_an_addition(model: Any) -> None:
+    for entry in model.subgraphs[0].operators:
+        parameters = tensor(model, entry.outputs[0]).quantization
+        if model.operatorCodes[entry.opcodeIndex].builtinCode == OPERATORS.ADD and parameters is not None:
+            parameters.scale = np.array([1e-30], np.float32)
+
+
+def huge_activation(model: Any) -> None:
+    tensor(model, 0).shape = [1, 1 << 24, 1 << 24, 3]
+
+
+def negative_shape(model: Any) -> None:
+    tensor(model, 0).shape = [1, -1, 17, 3]
+
+
+def too_many_axes(model: Any) -> None:
+    tensor(model, 0).shape = [1] * 40
+
+
+def written_constant(model: Any) -> None:
+    conv = operator(model, OPERATORS.CONV_2D)
+    conv.outputs[0] = conv.inputs[1]
+
+
+def read_before_written(model: Any) -> None:
+    model.subgraphs[0].operators.reverse()
+
+
+def input_from_a_constant(model: Any) -> None:
+    tensor(model, 0).buffer = len(model.buffers) - 1
+
+
+def no_operators(model: Any) -> None:
+    model.subgraphs[0].operators = []
+
+
+def variable_tensor(model: Any) -> None:
+    tensor(model, 0).isVariable = True
+
+
+def dynamic_shape(model: Any) -> None:
+    tensor(model, 0).shapeSignature = [1, -1, 17, 3]
+
+
+def sparse_weights(model: Any) -> None:
+    tensor(model, operator(model, OPERATORS.CONV_2D).inputs[1]).sparsity = schema.SparsityParametersT()
+
+
+def metadata(model: Any) -> None:
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = "min_runtime_version", 1 << 20
+    model.metadata = [entry]
+
+
+def one_name_twice(model: Any) -> None:
+    model.signatureDefs[0].outputs[1].name = model.signatureDefs[0].outputs[0].name
+
+
+def one_signature_twice(model: Any) -> None:
+    model.signatureDefs[1].signatureKey = model.signatureDefs[0].signatureKey
+
+
+def many_copies_of_a_weight(model: Any) -> None:
+    """Little in the file, but every operator packs a copy."""
+    conv = operator(model, OPERATORS.CONV_2D)
+    weight = tensor(model, conv.inputs[1])
+    model.buffers[weight.buffer].data = bytes(16 << 20)
+    weight.shape = [16 << 20, 1, 1, 1]
+
+
+ATTACKS = [
+    slice_without_begin, slice_outside, slice_overflowing, axes_outside, axes_repeated, no_strides, dilation,
+    unknown_activation, options_of_another_operator, no_options, custom_operator, another_operator, negative_tensor,
+    tensor_outside, zero_scale, scale_that_is_no_number, tiny_output_scale_of_an_addition, huge_activation,
+    negative_shape, too_many_axes, written_constant, read_before_written, input_from_a_constant, no_operators,
+    variable_tensor, dynamic_shape, sparse_weights, metadata, one_name_twice, one_signature_twice,
+    many_copies_of_a_weight,
+]  # fmt: skip
+
+
+@pytest.fixture
+def victim(make_bundle: MakeBundle) -> Path:
+    return make_bundle("coco17", streams=("joint", "motion"))
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_models_that_might_crash_the_interpreter_are_refused_before_it(
+    victim: Path, tmp_path: Path, attack: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(victim)
+    check_model(pack_model(model))
+    attack(model)
+    path = tmp_path / "hostile.tflite"
+    path.write_bytes(seal(pack_model(model), parts(victim)[1]))
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter.__init__", lambda *_, **__: pytest.fail("it was run"))
+    with pytest.raises(BundleError, match="not run") as caught:
+        Runtime(read_bundle(path))
+    assert caught.value.expected
+    assert caught.value.got
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+@pytest.mark.parametrize(
+    ("layout", "mode", "sampling"),
+    [("ntu25", "stream", "window"), ("body13", "clip", "clip"), ("coco17", "clip", "window")],
+)
+def test_what_the_converter_writes_passes(
+    make_bundle: MakeBundle, precision: str, layout: str, mode: str, sampling: str
+) -> None:
+    check_model(read_bundle(make_bundle(layout, precision, mode, sampling=sampling)).model)
+
+
+def test_the_codes_are_those_of_the_schema() -> None:
+    assert {code.name: int(code) for code in Code} == {code.name: getattr(OPERATORS, code.name) for code in Code}
+    types = schema.TensorType
+    assert (FLOAT32, INT32, INT8) == (types.FLOAT32, types.INT32, types.INT8)
+    assert set(INT8_VERSIONS) | {Code.MUL} == set(Code)
+
+
+def test_truncated_and_foreign_models_are_refused(victim: Path) -> None:
+    model = parts(victim)[0]
+    for length in (*range(64), *range(64, len(model) - 1, 997)):
+        with pytest.raises(BundleError, match="not run"):
+            check_model(model[:length])
+    for content in (b"", b"\x1c\0\0\0TFL3", b"\x1c\0\0\0TFL3" + bytes(4096), b"\xff" * 4096):
+        with pytest.raises(BundleError, match="not run"):
+            check_model(content)
+
+
+MEASURE = """
+import sys, time
+from pathlib import Path
+import ai_edge_litert.interpreter
+from asma_edge import BundleError, read_bundle
+from asma_edge.runtime import Runtime
+start = time.process_time()
+try:
+    Runtime(read_bundle(sys.argv[1]))
+    print("ran")
+except BundleError as error:
+    seconds = time.process_time() - start
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(seconds, int(status["VmHWM"].split()[0]) * 1.024e-3, error.got)
+"""
+
+
+def refusal(path: Path) -> tuple[float, float, str]:
+    """(seconds of CPU, peak memory of the process in MB, what it got) of a bundle that a child process refuses."""
+    answer = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    seconds, peak, got = answer.stdout.split(" ", 2)
+    return float(seconds), float(peak), got
+
+
+def packed(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def repeated(content: bytes, count: int) -> bytes:
+    """An archive of a member many times over, under names of its own; deflated once."""
+    one = packed({"0.npy": content})
+    local, entry = one[: one.index(b"PK\1\2")], one[one.index(b"PK\1\2") : -22]
+    names = [b"%c.npy" % (48 + number) for number in range(count)]
+    body = b"".join(local.replace(b"0.npy", name, 1) for name in names)
+    entries = b"".join(
+        entry[:42] + (number * len(local)).to_bytes(4, "little") + name for number, name in enumerate(names)
+    )
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(entries), len(body), 0)
+    return body + entries + end
+
+
+def test_a_bomb_of_many_arrays_stops_at_the_limit(victim: Path, tmp_path: Path) -> None:
+    """Each array is within the limit, all of them are 3.75 GB."""
+    model, members = parts(victim)
+    few = repeated(bytes(1000), 64)
+    assert all(np.frombuffer(content, np.uint8).sum() == 0 for content in _read_members(few, 64_000, 64).values())
+    path = tmp_path / "bomb.tflite"
+    path.write_bytes(seal(model, {**members, "golden.npz": repeated(bytes(60 << 20), 64)}, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < 1 << 20
+    seconds, peak, got = refusal(path)
+    assert seconds < SECONDS
+    assert peak < MEGABYTES
+    assert "bytes" in got
+
+
+def test_the_largest_arrays_that_are_unpacked_stay_within_memory(victim: Path, tmp_path: Path) -> None:
+    model, members = parts(victim)
+    path = tmp_path / "large.tflite"
+    bomb = packed({f"{index}.npy": bytes(31 << 20) for index in range(2)})
+    path.write_bytes(seal(model, {**members, "golden.npz": bomb}))
+    seconds, peak, _ = refusal(path)
+    assert seconds < SECONDS
+    assert peak < MEGABYTES
+
+
+def test_attacks_are_refused_soon_and_in_little_memory(victim: Path, tmp_path: Path) -> None:
+    """Models that claim, point or repeat their way to gigabytes or hours."""
+    _, members = parts(victim)
+    for attack in (huge_activation, many_copies_of_a_weight, slice_without_begin, zero_scale):
+        model = model_of(victim)
+        attack(model)
+        path = tmp_path / "hostile.tflite"
+        path.write_bytes(seal(pack_model(model), members))
+        seconds, peak, _ = refusal(path)
+        assert seconds < SECONDS
+        assert peak < MEGABYTES
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_mutated_bundles_are_refused_or_run(make_bundle: MakeBundle, precision: str) -> None:
+    outcome = fuzz(make_bundle("coco17", precision, streams=("joint",)), seed=2, count=150)
+    assert outcome.crashed == []
+    assert outcome.tried == 150
+    assert outcome.refused > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "precision", "mode", "sampling"),
+    [
+        ("coco17", "int8", "stream", "window"),
+        ("coco17", "float32", "stream", "window"),
+        ("ntu25", "int8", "clip", "clip"),
+    ],
+)
+def test_ten_thousand_mutated_bundles_are_refused_or_run(
+    make_bundle: MakeBundle, layout: str, precision: str, mode: str, sampling: str
+) -> None:
+    outcome = fuzz(make_bundle(layout, precision, mode, sampling=sampling, streams=("joint",)), seed=1, count=3400)
+    assert outcome.crashed == []
+    assert outcome.tried == 3400
+
+
+def test_the_stamp_is_checked_before_the_model(victim: Path, tmp_path: Path) -> None:
+    model, members = parts(victim)
+    values = json.loads(members["asma.json"])
+    assert values["model_bytes"] == len(model)
+    path = tmp_path / "stamp.tflite"
+    path.write_bytes(seal(model + bytes(16), members))
+    assert len(read_bundle(path).model) == len(model) + 16
