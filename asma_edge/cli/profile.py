@@ -51,11 +51,7 @@ def _profile(options: argparse.Namespace) -> int:
         raise AsmaError(
             "unknown kind of picture", expected="--plot NAME.svg", got=options.plot.name, hint="browsers open SVG"
         )
-    # Before minutes of measuring, not after.
-    inputs = [options.model] + ([options.second] if options.second is not None else [])
-    outputs = [path for path in (options.out, options.plot) if path is not None]
-    for number, path in enumerate(outputs):
-        check_output(path, inputs + outputs[:number])
+    _check_outputs(options)
     progress = _progress if sys.stderr.isatty() else None
     pictures = options.source is not None or options.estimator is not None
     if pictures and (options.source is None or options.estimator is None or options.second is not None):
@@ -83,6 +79,16 @@ def _profile(options: argparse.Namespace) -> int:
         write_text(options.plot, picture)
     print(text if options.json else table)
     return OK
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Before minutes of measuring, not after."""
+    read = (options.model, options.second, options.source, options.estimator)
+    taken = [Path(name) for name in read if name is not None]
+    for path in (options.out, options.plot):
+        if path is not None:
+            check_output(path, taken)
+            taken.append(path)
 
 
 def _profile_pictures(options: argparse.Namespace, progress: Progress | None) -> Pipeline:

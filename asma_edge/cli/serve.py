@@ -47,16 +47,16 @@ def _serve(options: argparse.Namespace) -> int:
         _announce(server, options.json)
         code, _ = watch.run(outputs)
         if not watch.stopped:
-            with suppress(KeyboardInterrupt):
-                say("the source is over; the page stays until Ctrl-C")
-                _wait()
+            _wait()
     return OK if code == INTERRUPTED else code
 
 
 def _wait() -> None:
-    """Until SIGINT or SIGTERM, which raise KeyboardInterrupt."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Event().wait()
+    """Until SIGINT or SIGTERM; from before it is said that one is awaited."""
+    with suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        say("the source is over; the page stays until Ctrl-C")
+        threading.Event().wait()
 
 
 def _token(text: str | None) -> str | None:
