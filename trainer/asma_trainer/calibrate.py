@@ -6,9 +6,10 @@ In this order:
    Modern Neural Networks, 2017);
 2. familiarity: logistic regression of the logits' energy on "an action of the model, or something else";
 3. decision settings: of those that give at most the wanted number of false events an hour, the ones that find the most
-   actions: the first event must be right and come while the action lasts, and better no other one follows;
+   actions: the first event must be right and come while the action lasts, the sooner the better, and better no other
+   event follows;
 4. thresholds of single classes, where they find more actions of people and negatives they were not chosen on;
-5. the motion gate: the shortest rest that loses no action.
+5. the motion gate: the shortest rest that loses next to no action.
 
 The weights are not touched. Use people on whom the model was not trained: it is too sure of the others.
 """
@@ -40,7 +41,7 @@ Watch = Callable[[Sequence[Recording]], Iterator[Recording]]
 
 STANDING = 2.0  # seconds between actions
 _BETWEEN_NEGATIVES = 0.5  # seconds
-_PRIOR = 0.05  # share of the time in which actions of the model are expected to take place
+_PRIOR = 0.2  # share of the time in which actions of the model are expected to take place
 _TEMPERATURES = (0.2, 5.0)
 _SMOOTH, _HOLD = (0.0, 0.15, 0.3), (0.0, 0.15, 0.3, 0.6)
 _OTHERS: dict[str, tuple[float, ...]] = {"release": (0.2, 0.4, 0.8), "refractory": (0.0, 1.0, 2.0)}
@@ -48,6 +49,8 @@ _LEAVE = (0.3, 0.5, 0.8)  # shares of enter
 _STEPS = 8  # halvings of the range of enter
 _LOWEST, _HIGHEST = -2.0, 12.0  # logit of enter
 _REST = (1.0, 1.5, 2.0, 3.0)  # seconds without movement that the gate may wait for
+_DELAY = 5.0  # percent of the actions that a second of delay is worth: people not seen yet may be quicker
+_SPARED = 0.1  # percent of the actions that a sparing gate may cost
 _GAIN = 0.5  # percent of actions by which thresholds of single classes must be better on held-out recordings
 
 
@@ -223,11 +226,9 @@ def likelihood(positives: Sequence[Scored], info: BundleInfo) -> float:
 
     Each action counts once.
     """
-    losses = []
-    for window, label in _windows(positives):
-        scores = fuse(window, info.fusion, info.temperature)[:, label]
-        losses.append(float(-np.log(np.maximum(scores, 1e-12)).mean()))
-    return float(np.mean(losses))
+    logits, labels, weights = _windows(positives)
+    scores = fuse(logits, info.fusion, info.temperature)[np.arange(len(labels)), labels]
+    return float(-(np.log(np.maximum(scores, 1e-12)) * weights).sum())
 
 
 def fit_temperature(positives: Sequence[Scored], info: BundleInfo) -> float:
@@ -246,7 +247,7 @@ def fit_temperature(positives: Sequence[Scored], info: BundleInfo) -> float:
 
 def fit_familiarity(positives: Sequence[Scored], negatives: Sequence[Scored], info: BundleInfo) -> Familiarity | None:
     """Logistic regression of "known" on the energy; None where known windows do not have the higher one."""
-    known = np.concatenate([energy(window, info.fusion) for window, _ in _windows(positives)])
+    known = energy(_windows(positives)[0], info.fusion)
     other = np.concatenate([energy(scored.logits, info.fusion) for scored in negatives])
     x, y = np.concatenate([known, other]), np.repeat([1.0, 0.0], [len(known), len(other)])
     weight = np.repeat([_PRIOR / len(known), (1.0 - _PRIOR) / len(other)], [len(known), len(other)])
@@ -266,14 +267,22 @@ def fit_familiarity(positives: Sequence[Scored], negatives: Sequence[Scored], in
     return Familiarity(round(float(middle - slope[1] / slope[0] * scale), 4), round(float(scale / slope[0]), 4))
 
 
-def _windows(positives: Sequence[Scored]) -> Iterator[tuple[FloatArray, int]]:
-    """(n, S, K) logits and label of the second half of each action: when it has become clear what it is."""
+def _windows(positives: Sequence[Scored]) -> tuple[FloatArray, IntArray, npt.NDArray[np.float64]]:
+    """(N, S, K) logits and (N,) labels of the second halves of actions, when it has become clear what they are.
+
+    The weights (N,) sum to 1, equally much for each action.
+    """
+    logits, labels, lengths = [], [], []
     for scored in positives:
         for action in scored.actions:
             middle, end = (round(t * scored.fps) for t in ((action.start + action.end) / 2, action.end))
             window = scored.logits[middle : end + 1]
             if len(window):
-                yield window, action.label
+                logits.append(window)
+                labels.append(action.label)
+                lengths.append(len(window))
+    weights = np.repeat(1.0 / (len(lengths) * np.array(lengths)), lengths)
+    return np.concatenate(logits), np.repeat(labels, lengths), weights
 
 
 class _Search:
@@ -307,21 +316,21 @@ class _Search:
         gains = []
         for chosen, other in (halves, halves[::-1]):
             plain, single = self._thresholds(*chosen, None), self._thresholds(*chosen, self.settings)
-            found = [self._count(other[0], settings).quality for settings in (plain, single)]
+            found = [self._worth(other[0], settings) for settings in (plain, single)]
             false = [self._false(other[1], settings) for settings in (plain, single)]
             gains.append(found[1] - found[0] if false[1] <= max(false[0], self._per_hour) else -math.inf)
         if np.mean(gains) >= _GAIN:
             self._try(self._thresholds(self._positives, self._negatives or self._positives, self.settings), self._leave)
 
     def gate(self) -> None:
-        """The shortest rest that loses no action and adds no false event."""
+        """The shortest rest that costs next to no action and adds no false event."""
         for rest in _REST:
             settings = replace(self.settings, still_after=rest)
             self._still = {
                 id(scored): stillness(scored, self._info, settings) for scored in [*self._positives, *self._negatives]
             }
             found, false = self._judge(settings)
-            if found >= self._best[0] and false <= max(self._per_hour, -self._best[1]):
+            if found >= self._best[0] - _SPARED and false <= max(self._per_hour, -self._best[1]):
                 self.settings = settings
                 return
         self._still = {}
@@ -334,7 +343,12 @@ class _Search:
             self.settings, self._leave = settings, leave
 
     def _judge(self, settings: DecisionSettings) -> tuple[float, float]:
-        return self._count(self._positives, settings).quality, self._false(self._negatives or self._positives, settings)
+        """What the settings are worth, and their false events an hour."""
+        return self._worth(self._positives, settings), self._false(self._negatives or self._positives, settings)
+
+    def _worth(self, recordings: Sequence[Scored], settings: DecisionSettings) -> float:
+        counted = self._count(recordings, settings)
+        return counted.quality - _DELAY * counted.delay if counted.delays else 0.0
 
     def _count(self, recordings: Sequence[Scored], settings: DecisionSettings) -> Tally:
         result = Tally()
