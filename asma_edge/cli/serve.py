@@ -45,9 +45,11 @@ def _serve(options: argparse.Namespace) -> int:
         if mqtt is not None:
             outputs.append(mqtt)
         _announce(server, options.json)
-        code, _ = watch.run(outputs)
-        if not watch.stopped:
-            _wait()
+        code = INTERRUPTED
+        with suppress(KeyboardInterrupt):  # between the run and the wait
+            code, _ = watch.run(outputs)
+            if not watch.stopped:
+                _wait()
     return OK if code == INTERRUPTED else code
 
 

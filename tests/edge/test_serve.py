@@ -671,6 +671,7 @@ def test_the_command_serves_until_a_signal(
     command = [sys.executable, "-m", "asma_edge", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         (url,) = json.loads(process.stdout.readline())["urls"]
         connection = http.client.HTTPConnection(url.split("/")[2], timeout=20)
         connection.request("GET", "/live", headers={"Cookie": f"asma_{url.split('/')[2].split(':')[1]}={TOKEN}"})
@@ -678,8 +679,13 @@ def test_the_command_serves_until_a_signal(
         wanted = b"event: over" if over else b"event: frame"
         while (line := answer.readline()).strip() != wanted:
             assert line
+        errors = ""
+        while over and "the source is over" not in errors:  # viewers know it a little earlier
+            said = process.stderr.readline()
+            assert said
+            errors += said
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        errors += process.communicate(timeout=20)[1]
         connection.close()
     assert process.returncode == OK
     assert "Traceback" not in errors
