@@ -26,6 +26,14 @@ def test_shipped_recipes_load_and_survive_their_toml(name: str, tmp_path: Path) 
     assert load_recipe(path) == recipe
 
 
+@pytest.mark.parametrize("label", ["sit 🪑", "ruhig 静", 'a "quoted" \\ one', "tab\t, bell\x07, delete\x7f"])
+def test_labels_of_any_characters_survive_the_toml(tiny_recipe: MakeRecipe, tmp_path: Path, label: str) -> None:
+    recipe = dataclasses.replace(tiny_recipe(), student=dataclasses.replace(tiny_recipe().student, idle_label=label))
+    path = tmp_path / "config.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
 @pytest.mark.parametrize(("name", "anchor"), [("paper-ntu60", "raw"), ("paper-ntu60-pstl", "augmented")])
 def test_the_paper_presets_are_the_papers_settings(name: str, anchor: str) -> None:
     recipe = load_recipe(name)

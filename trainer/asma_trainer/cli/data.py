@@ -145,7 +145,7 @@ def _label(options: argparse.Namespace) -> int:
         margin=options.margin,
         frames=options.frames,
     )
-    left_out = label.label_recordings(
+    left_out = label.cut_recordings(
         source,
         options.labels,
         options.out,

@@ -78,7 +78,7 @@ class _Segment:
     line: int | None
 
 
-def label_recordings(
+def cut_recordings(
     source: PreparedDataset,
     labels: str | Path,
     out: str | Path,

@@ -95,7 +95,9 @@ def to_toml(values: dict[str, Any], prefix: str = "") -> str:
         if isinstance(value, dict):
             sections.append(f"\n[{prefix}{key}]\n" + to_toml(value, f"{prefix}{key}."))
         elif value is not None:
-            lines.append(f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}\n")
+            # As JSON, whose escapes TOML knows, but for characters beyond the basic plane, which stand for themselves.
+            text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+            lines.append(f"{key} = {text}\n".replace("\x7f", "\\u007f"))
     return "".join(lines + sections)
 
 
