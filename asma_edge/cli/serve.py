@@ -56,7 +56,8 @@ def _serve(options: argparse.Namespace) -> int:
 def _wait() -> None:
     """Until SIGINT or SIGTERM; from before it is said that one is awaited."""
     with suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a job in the background begins with it ignored
+            signal.signal(number, signal.default_int_handler)
         say("the source is over; the page stays until Ctrl-C")
         threading.Event().wait()
 

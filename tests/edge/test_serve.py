@@ -685,7 +685,10 @@ def test_the_command_serves_until_a_signal(
             assert said
             errors += said
         process.send_signal(number)
-        errors += process.communicate(timeout=20)[1]
+        try:
+            errors += process.communicate(timeout=20)[1]
+        finally:
+            process.kill()  # one that did not end must not keep the tests waiting
         connection.close()
     assert process.returncode == OK
     assert "Traceback" not in errors
