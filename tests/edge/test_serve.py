@@ -196,7 +196,7 @@ def test_a_viewer_is_told_what_was_and_what_is(
         assert action.keys() == {"n", "person", "label", "t", "end", "score"}
         assert action["label"] in hello["labels"]
         assert action["t"] < action["end"]
-        assert 0.6 <= action["score"] <= 1
+        assert recognizer.decision.enter <= action["score"] <= 1
     assert hello["history"]
     kind, frame = viewer.read()
     assert kind == "frame"
