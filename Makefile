@@ -1,10 +1,15 @@
-# Two commands do everything on a fresh machine with Python 3.11 or newer: make demo, make test.
+# On a fresh machine with Python 3.11 or newer: make demo, make test, make docs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs test-light clean
+# What runs without torch: the device, data sets, recipes. LIGHT is an environment of its own.
+LIGHT := .venv-light
+LIGHT_TESTS := tests/edge tests/test_architecture.py tests/trainer/test_recipe.py tests/trainer/test_dataset.py \
+	tests/trainer/test_data_*.py tests/trainer/test_formats_*.py tests/trainer/test_seq_npz.py tests/trainer/test_label.py \
+	tests/trainer/test_splits.py tests/trainer/test_synthetic.py tests/trainer/test_view.py
 
 # First the built-in model on its example, then everything from the start.
 demo: $(INSTALLED)
@@ -20,6 +25,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The guides and the reference from the docstrings, in site/.
+docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+test-light:
+	test -d $(LIGHT) || $(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(LIGHT)/bin/pytest $(LIGHT_TESTS)
+
 # torch is pinned: an open range can pull a CUDA build of several gigabytes.
 $(INSTALLED): pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -28,4 +43,4 @@ $(INSTALLED): pyproject.toml
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) runs/demo
+	rm -rf $(VENV) .venv-* site runs/demo

@@ -49,15 +49,18 @@ class OriginFiller:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the person."""
         self._last = np.zeros((self._layout.num_joints, 3))
         self._seen = np.zeros(self._layout.num_joints, dtype=bool)
 
     def keep(self, poses: Array) -> None:
+        """Remember complete poses."""
         if len(poses):
             self._last = poses[-1].copy()
             self._seen[:] = True
 
     def fill(self, poses: Array) -> None:
+        """Fill the gaps of poses in place."""
         missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
         last = self._last
         for pose, gone in zip(poses, missing, strict=True):
@@ -84,18 +87,21 @@ def _origin_of(pose: Array, unseen: BoolArray, origin: Sequence[int]) -> Array:
 
 class BodyFiller:
     """Version 2: missing joints follow from the body. One that was seen moves with the nearest joint that is seen now;
-    one that never was is derived from those that were, see `derive`. While nobody is seen, the last pose stays."""
+    one that never was is derived from those that were, see `derive`. While nobody is seen, the last pose stays.
+    """
 
     def __init__(self, layout: Layout, dims: int) -> None:
         self._layout, self._dims = layout, dims
         self.reset()
 
     def reset(self) -> None:
+        """Forget the person."""
         self._last = np.zeros((self._layout.num_joints, 3))
         self._seen = np.zeros(self._layout.num_joints, dtype=bool)
         self._derivation = derive(self._layout, self._seen)
 
     def keep(self, poses: Array) -> None:
+        """Remember complete poses."""
         if len(poses):
             self._last = poses[-1].copy()
             self._seen[:] = True
@@ -103,6 +109,7 @@ class BodyFiller:
                 self._derivation = derive(self._layout, self._seen)
 
     def fill(self, poses: Array) -> list[int]:
+        """Fill the gaps of poses in place; the joints that are made up."""
         missing = np.asarray(np.isnan(poses[..., : self._dims]).any(axis=-1))
         if self._dims == 2:
             scores = poses[..., 2]

@@ -98,3 +98,11 @@ KNOWN_LAYOUTS = {
         _SHOULDERS,
     ),
 }
+
+
+def shape_hint(shape: tuple[int, ...]) -> str:
+    """What to do about a pose whose ``(V, C)`` does not fit: it may be of another layout."""
+    names = [name for name, known in KNOWN_LAYOUTS.items() if shape == (len(known.joints.split()), 3)]
+    if names:
+        return f"if the poses are of {' or '.join(names)}, say so: layout=..., or --layout of asma-edge"
+    return "one row of three numbers a joint, in the layout's joint order; NaN marks a missing joint"

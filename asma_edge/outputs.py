@@ -69,7 +69,9 @@ class JsonResults:
 
 
 class Recording:
-    """The poses as JSON Lines: replaying them gives the same results.
+    """The poses as JSON Lines: replaying them gives the same results, refusals of wrong times included.
+
+    It takes frames as they come from the source (``keep`` of `Pipeline`), since what was refused counts as well.
 
     Args:
         path: of a file that does not exist yet.
@@ -92,13 +94,12 @@ class Recording:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def frame(self, frame: PoseFrame | None, results: Results) -> None:
-        """Add a frame."""
-        if frame is not None:
-            try:
-                self._file.write(line_of(frame))
-            except OSError as error:
-                raise self._unwritable(error) from error
+    def add(self, frame: PoseFrame) -> None:
+        """Write a frame."""
+        try:
+            self._file.write(line_of(frame))
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Write what is left."""

@@ -59,6 +59,7 @@ class Pipeline:
         recognizer: loaded with the layout of the poses that will come.
         outputs: closed by `finish`.
         skip: is told of each frame that is refused, which is then left out; None: such a frame raises.
+        keep: is given each frame before it is recognised, or refused.
         options: of `Recognizer.stream` and `Recognizer.people`; ``ttl`` of people only.
 
     Raises:
@@ -71,10 +72,11 @@ class Pipeline:
         outputs: Sequence[Output],
         *,
         skip: Callable[[SourceError], None] | None = None,
+        keep: Callable[[PoseFrame], None] = lambda _: None,
         ttl: float = 2.0,
         **options: Any,
     ) -> None:
-        self._recognizer, self._outputs, self._skip = recognizer, outputs, skip
+        self._recognizer, self._outputs, self._skip, self._keep = recognizer, outputs, skip, keep
         self._ttl, self._options = ttl, {"repetitions": True, **options}
         recognizer.people(ttl=ttl, **self._options)  # refuses now what could not work at the first frame
         self._one: Stream | None = None
@@ -98,6 +100,7 @@ class Pipeline:
         Raises:
             SourceError: without ``skip``: the frame does not fit the model or those before it.
         """
+        self._keep(frame)
         try:
             results = self._take_many(frame) if frame.many else self._take_one(frame)
         except (PoseError, TimestampError) as error:

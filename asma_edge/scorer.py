@@ -50,15 +50,18 @@ class StreamScorer:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the frames so far."""
         self._model.reset()
         self._seen = 0
         self._previous: FloatArray | None = None
         self._skipped = no_frames(self._info)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
+        """Softmax scores of the frames."""
         return _scores(self._info, self.logits(frames))
 
     def logits(self, frames: FloatArray) -> FloatArray:
+        """Logits of the frames."""
         wanted = len(frames)
         if not wanted:
             return _no_logits(self._info)
@@ -77,6 +80,7 @@ class StreamScorer:
         return np.array(logits[-full:])
 
     def skip(self, frames: FloatArray) -> None:
+        """Frames pass without being scored."""
         # One frame more than a window: the first frame's motion needs the one before.
         self._skipped = np.concatenate([self._skipped, frames])[-(self._info.window + 1) :]
 
@@ -97,12 +101,15 @@ class ClipScorer:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the frames so far."""
         self._frames = no_frames(self._info)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
+        """Softmax scores of the frames."""
         return _scores(self._info, self.logits(frames))
 
     def logits(self, frames: FloatArray) -> FloatArray:
+        """Logits of the frames."""
         T, past = self._info.window, len(self._frames)
         known = np.concatenate([self._frames, frames])
         ends = range(max(past + 1, T), len(known) + 1)
@@ -111,6 +118,7 @@ class ClipScorer:
         return np.stack(logits) if logits else _no_logits(self._info)
 
     def skip(self, frames: FloatArray) -> None:
+        """Frames pass without being scored."""
         self._frames = np.concatenate([self._frames, frames])[-(self._info.window + 1) :]
 
     def _window(self, window: FloatArray, previous: FloatArray | None) -> FloatArray:

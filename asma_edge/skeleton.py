@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.errors import LayoutError, PoseError
-from asma_edge.known_layouts import KNOWN_LAYOUTS, KnownLayout
+from asma_edge.known_layouts import KNOWN_LAYOUTS, KnownLayout, shape_hint
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -193,7 +193,7 @@ class Layout:
                 f"wrong shape for layout '{self.name}'",
                 expected=f"({leading}{self.num_joints}, 3)",
                 got=str(tuple(pose.shape)),
-                hint="one row of three numbers a joint, in the layout's joint order; NaN marks a missing joint",
+                hint=shape_hint(pose.shape[-2:]),
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -32,10 +32,10 @@ from asma_edge.extras import require
 from asma_edge.preprocess import Preprocessor
 from asma_edge.repetitions import Repetition, RepetitionCounter
 from asma_edge.skeleton import FloatArray
-from asma_trainer.calibrate import negative_recordings, positive_recordings
-from asma_trainer.dataset import IntArray, PreparedDataset
-from asma_trainer.event_eval import Scored, run_network, scores_of, stillness, tally
-from asma_trainer.recordings import join, standing
+from asma_trainer.calibration.calibrate import negative_recordings, positive_recordings
+from asma_trainer.calibration.events import Scored, run_network, scores_of, stillness, tally
+from asma_trainer.calibration.recordings import join, standing
+from asma_trainer.data.dataset import IntArray, PreparedDataset
 
 LATE = 1.0  # seconds after an action in which its event still counts
 RESTS = (0.2, 1.0, 2.0)  # seconds between repetitions

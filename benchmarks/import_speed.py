@@ -46,8 +46,8 @@ VARIANTS = 20  # different contents; more files are copies under other names
 _PEAK = """
 import resource, sys
 from pathlib import Path
-from asma_trainer.formats import ImportOptions, import_dataset, load_format
-import_dataset(load_format("ntu120").open_source(Path(sys.argv[1]), ImportOptions()), Path(sys.argv[2]))
+from asma_trainer.formats import ImportOptions, import_source, load_format
+import_source(load_format("ntu120").open_source(Path(sys.argv[1]), ImportOptions()), Path(sys.argv[2]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -117,11 +117,11 @@ def lists(path: Path) -> list[Any]:
 
 def run_import(folder: Path, out: Path, workers: int) -> float:
     """Seconds of an import; the result is removed."""
-    from asma_trainer.formats import ImportOptions, import_dataset, load_format
+    from asma_trainer.formats import ImportOptions, import_source, load_format
 
     started = time.perf_counter()
     source = load_format("ntu120").open_source(folder, ImportOptions())
-    import_dataset(source, out, workers=workers)
+    import_source(source, out, workers=workers)
     seconds = time.perf_counter() - started
     shutil.rmtree(out)
     return seconds

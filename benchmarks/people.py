@@ -28,7 +28,7 @@ from asma_edge.assignment import assign
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import FloatArray, get_layout
 from asma_edge.tracks import Tracks
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 
 TTL = 2.0
 LAYOUTS = {"metres": "ntu25", "pixels": "coco17"}

@@ -18,7 +18,7 @@ import numpy as np
 
 from asma_edge.pose_check import check_poses
 from asma_edge.skeleton import FloatArray, Layout
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 
 FRAMES = 20
 Change = Callable[[FloatArray, Layout], FloatArray]
@@ -103,6 +103,7 @@ def measure(path: Path, every: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", default=[Path("data/irds")], help="prepared data sets")
     parser.add_argument("--every", type=int, default=1, help="judge every n-th clip")

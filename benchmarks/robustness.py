@@ -23,7 +23,7 @@ from asma_edge import PoseWarning, Recognizer, get_layout
 from asma_edge.fusion import pool_windows
 from asma_edge.pose_check import check_poses
 from asma_edge.skeleton import FloatArray, Layout, convert
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 
 LAYOUTS = ("kinect20", "h36m17", "openpose25", "mediapipe33", "coco17", "body13")
 GAP = 0.6  # seconds
@@ -188,6 +188,7 @@ def _rows(results: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/irds"), help="IntelliRehabDS as a prepared data set")
     parser.add_argument("--every", type=int, default=1, help="use every n-th clip")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.files import atomic_file
-from asma_trainer.synthetic import invent_person
-from asma_trainer.synthetic_exercises import exercise_session
+from asma_trainer.synthetic.exercises import exercise_session
+from asma_trainer.synthetic.people import invent_person
 
 FPS, SEED, REPETITIONS = 15.0, 7, 3
 

@@ -23,7 +23,8 @@ def main(source: str = "example", model: str = "irds9") -> None:
             result = stream.update(frame.poses[0] if frame.poses else None, frame.t)
             done = result.repetition
             if done is not None:
-                print(f"{done.t_end:7.2f} s  {done.label} no. {done.number}: {done.duration:.1f} s, {done.score:.2f}")
+                label = done.label or "unknown"
+                print(f"{done.t_end:7.2f} s  {label} no. {done.number}: {done.duration:.1f} s, {done.score:.2f}")
         print(stream.repetitions)
 
 

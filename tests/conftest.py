@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,8 +82,13 @@ def _student(layout: Layout, kind: str, sampling: str, streams: tuple[str, ...],
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """make(layout, precision, mode, ...): the path of a bundle of a small random student, converted once a session."""
+    """make(layout, precision, mode, ...): the path of a bundle of a small random student, converted once a session.
+
+    The folder in ASMA_TEST_BUNDLES, if that is set, hands bundles on to a later session without torch, such as one of
+    another Python.
+    """
     made: dict[tuple[Any, ...], Path] = {}
+    handed_on = Path(folder) if (folder := os.environ.get("ASMA_TEST_BUNDLES")) else None
 
     def make(
         layout: str = "ntu25",
@@ -93,6 +101,12 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     ) -> Path:
         key = (layout, precision, mode, sampling, streams, idle)
         if key not in made:
+            name = "-".join([layout, precision, mode, sampling, *streams, idle or "none"]) + ".tflite"
+            if importlib.util.find_spec("torch") is None:
+                if handed_on is None or not (handed_on / name).exists():
+                    pytest.skip(f"no torch to make {name}, and nobody left it in ASMA_TEST_BUNDLES")
+                made[key] = handed_on / name
+                return made[key]
             from asma_converters import convert
 
             kind = "device" if sampling == "window" else "paper"
@@ -100,6 +114,8 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
             path = tmp_path_factory.mktemp("bundle") / f"{layout}-{precision}-{mode}.tflite"
             # A random network says nothing about accuracy: the gates are opened wide.
             convert(student, path, precision=precision, mode=mode, max_drop=100.0, min_agreement=0.0, min_accuracy=0.0)
+            if handed_on is not None:
+                shutil.copy(path, handed_on / name)
             made[key] = path
         return made[key]
 

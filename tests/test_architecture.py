@@ -20,6 +20,25 @@ MAY_IMPORT = {
     "asma_trainer": {"asma_trainer", "asma_edge"},
     "asma_converters": {"asma_converters", "asma_trainer", "asma_edge"},
 }
+# The rooms of the trainer from the ground up: a module imports from its own storey or from below.
+STOREYS = (
+    ("errors", "files", "tensor_file", "typed", "vocabulary"),
+    ("recipe",),
+    ("data",),
+    ("formats", "pages"),
+    ("views",),
+    ("synthetic", "curate"),
+    ("models", "losses"),
+    ("engine", "networks"),
+    ("methods", "evaluation"),
+    ("student_file",),
+    ("stages",),
+    ("run",),
+    ("report", "calibration"),
+    ("cli",),
+    ("commands", ""),  # "": the package itself, the public API
+)
+LONGEST = 350  # lines of a module
 DEVICE_DEPENDENCIES = {"numpy", "ai_edge_litert", "tflite_runtime", "psutil"}
 
 
@@ -55,6 +74,67 @@ def test_importing_the_device_package_loads_nothing_heavy() -> None:
     heavy += ["cv2", "mediapipe", "picamera2"]
     light = ["asma_edge", "asma_edge.cli", "asma_edge.draw", "asma_edge.estimators", "asma_edge.sources.camera"]
     program = f"import sys, {', '.join(light)}; print([name for name in {heavy} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def trainer_imports() -> dict[str, set[str]]:
+    """{module of asma_trainer: the modules of asma_trainer that it imports, anywhere in it}."""
+    root = PACKAGES["asma_trainer"]
+    files = {}
+    for file in root.rglob("*.py"):
+        parts = ("asma_trainer", *file.relative_to(root).with_suffix("").parts)
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    found: dict[str, set[str]] = {}
+    for name, file in files.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names if alias.name in files}
+            elif isinstance(node, ast.ImportFrom) and node.module in files:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                found[name] |= inner & set(files) or {node.module}
+    return found
+
+
+def room(module: str) -> str:
+    """'asma_trainer.data.splits' -> 'data'."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_room_of_the_trainer_has_its_storey() -> None:
+    assert {room(module) for module in trainer_imports()} == {name for storey in STOREYS for name in storey}
+
+
+def test_no_module_of_the_trainer_imports_upwards() -> None:
+    storey = {name: number for number, names in enumerate(STOREYS) for name in names}
+    for module, imported in trainer_imports().items():
+        above = {other for other in imported if storey[room(other)] > storey[room(module)]}
+        assert not above, f"{module} imports {above}, which is above it"
+
+
+def test_no_circle_of_imports_in_the_trainer() -> None:
+    left = trainer_imports()
+    while leaves := [module for module, imported in left.items() if not imported & set(left)]:
+        for module in leaves:
+            del left[module]
+    assert not left, f"a circle among {sorted(left)}"
+
+
+def test_no_module_of_the_trainer_is_long() -> None:
+    for file in PACKAGES["asma_trainer"].rglob("*.py"):
+        assert len(file.read_text().splitlines()) <= LONGEST, file
+
+
+def test_data_sets_and_recipes_need_no_torch() -> None:
+    """asma-data starts in a fraction of a second because it loads nothing that it does not use."""
+    program = """
+import sys
+import asma_trainer.cli.data, asma_trainer.recipe.recipe
+from asma_trainer.recipe.recipe import load_recipe
+load_recipe("device-irds", ["seed=3"])
+print([name for name in ("torch", "matplotlib", "ai_edge_litert", "onnx") if name in sys.modules])
+"""
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

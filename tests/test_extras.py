@@ -13,7 +13,7 @@ from asma_edge.extras import ExtraMissingError, require
 @pytest.mark.parametrize(
     ("entry", "package", "extra"),
     [
-        ("asma_trainer.commands:data", "tqdm", "train"),
+        ("asma_trainer.commands:data", "tqdm", "data"),
         ("asma_trainer.commands:train", "torch", "train"),
         ("asma_converters.commands:convert", "torch", "convert"),
     ],

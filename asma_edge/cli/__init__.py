@@ -15,12 +15,13 @@ from asma_edge import __version__
 from asma_edge.cli import inspect, profile, run, serve, verify
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
 from asma_edge.errors import AsmaError
-from asma_edge.files import discard_stdout
+from asma_edge.files import discard_stdout, open_missing_streams
 from asma_edge.pose_check import PoseWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    open_missing_streams()
     options = _parser().parse_args(arguments)
     command: Command = options.command
     with warnings.catch_warnings():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
 
 from asma_edge.cli.outputs import add_mqtt_options, open_mqtt
@@ -31,8 +32,6 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     watch = Watch(options)
     outputs: list[Output] = [JsonResults() if options.json else EventLines()]
-    if options.record is not None:
-        outputs.append(Recording(options.record))
     if options.draw is not None:
         from asma_edge.draw import Drawing
 
@@ -40,7 +39,11 @@ def _run(options: argparse.Namespace) -> int:
     mqtt = open_mqtt(options, watch.recognizer.info)
     if mqtt is not None:
         outputs.append(mqtt)
-    code, summary = watch.run(outputs)
+    if options.record is None:
+        code, summary = watch.run(outputs)
+    else:
+        with closing(Recording(options.record)) as recording:
+            code, summary = watch.run(outputs, keep=recording.add)
     _print_summary(summary, options.json)
     if summary.frames and not summary.results:
         say(f"nobody was seen for long enough: a window is {watch.recognizer.window_seconds:.1f} s")

@@ -45,16 +45,19 @@ def _serve(options: argparse.Namespace) -> int:
         if mqtt is not None:
             outputs.append(mqtt)
         _announce(server, options.json)
-        code, _ = watch.run(outputs)
-        if not watch.stopped:
-            _wait()
+        code = INTERRUPTED
+        with suppress(KeyboardInterrupt):  # between the run and the wait
+            code, _ = watch.run(outputs)
+            if not watch.stopped:
+                _wait()
     return OK if code == INTERRUPTED else code
 
 
 def _wait() -> None:
     """Until SIGINT or SIGTERM; from before it is said that one is awaited."""
     with suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a job in the background begins with it ignored
+            signal.signal(number, signal.default_int_handler)
         say("the source is over; the page stays until Ctrl-C")
         threading.Event().wait()
 

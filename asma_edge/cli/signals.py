@@ -72,10 +72,12 @@ class Stoppable:
 
     @property
     def skipped(self) -> int:
+        """Lines that could not be read."""
         return self._source.skipped
 
     @property
     def dropped(self) -> int:
+        """Pictures that were thrown away."""
         return self._source.dropped
 
     def __iter__(self) -> Iterator[PoseFrame]:
@@ -89,4 +91,5 @@ class Stoppable:
             yield frame
 
     def close(self) -> None:
+        """Close what the frames come from."""
         self._source.close()

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, SKIPPED, add_threads, quiet_stderr
@@ -15,7 +15,7 @@ from asma_edge.estimators.base import Estimator, check_fit
 from asma_edge.pipeline import Output, Pipeline, Summary
 from asma_edge.recognizer import MAX_GAP, Recognizer
 from asma_edge.skeleton import LAYOUT_NAMES
-from asma_edge.sources import PoseSource, SourceError, gives_pictures, needless, open_source
+from asma_edge.sources import PoseFrame, PoseSource, SourceError, gives_pictures, needless, open_source
 
 _REPORTED = 5  # skipped frames that are reported one by one
 _DECISION = ("enter", "leave", "hold", "release", "refractory", "still_after")
@@ -68,6 +68,8 @@ def open_recognizer(options: argparse.Namespace) -> tuple[Recognizer, Estimator 
             from asma_edge.estimators import open_estimator
 
             estimator = open_estimator(options.estimator, many=options.people)
+            if options.layout not in (None, estimator.layout):
+                raise needless(options.source, "--layout")
         layout = options.layout if estimator is None else estimator.layout
         recognizer = Recognizer.load(options.model, layout=layout, num_threads=options.threads)
         if estimator is not None:
@@ -115,9 +117,14 @@ class Watch:
         """Frames that were left out so far because newer ones had come."""
         return self._source.dropped
 
-    def run(self, outputs: Sequence[Output]) -> tuple[int, Summary]:
-        """Recognise the whole source, or until a signal comes; the exit code, and what happened."""
-        pipeline = Pipeline(self.recognizer, outputs, skip=self._skip, **self._streaming)
+    def run(self, outputs: Sequence[Output], keep: Callable[[PoseFrame], None] = lambda _: None) -> tuple[int, Summary]:
+        """Recognise the whole source, or until a signal comes; the exit code, and what happened.
+
+        Args:
+            outputs: closed at the end.
+            keep: is given each frame before it is recognised.
+        """
+        pipeline = Pipeline(self.recognizer, outputs, skip=self._skip, keep=keep, **self._streaming)
         try:
             with stopped_by_signals() as stopper:
                 summary = pipeline.run(Stoppable(self._source, stopper))

@@ -61,5 +61,6 @@ def check_fit(estimator: Estimator, recognizer: Recognizer) -> None:
             f"the pose estimator '{estimator.name}' does not fit the model '{recognizer.info.name}'",
             expected=f"layout {expected[0]} in {expected[1]}",
             got=f"layout {got[0]} in {got[1]}",
-            hint="load the recogniser with the estimator's layout; mediapipe gives metres, MoveNet gives pixels",
+            hint=f"take a model trained on {got[1]}, or an estimator that gives {expected[1]} (mediapipe: metres, "
+            "MoveNet: pixels); load the recogniser with layout=estimator.layout",
         )

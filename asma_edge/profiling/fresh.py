@@ -13,6 +13,7 @@ import sys  # noqa: E402
 
 
 def main() -> None:
+    """Measure this process, which does nothing else, and print JSON."""
     folder, bundle, threads, updates = sys.argv[1:]
     if folder not in sys.path:
         sys.path.append(folder)

@@ -14,6 +14,7 @@ from asma_edge.sources.estimated import EstimatedPoses
 from asma_edge.sources.frames import ImageFrame, ImageSource, PoseFrame, PoseSource, SourceError
 from asma_edge.sources.growing import GrowingFile
 from asma_edge.sources.json_lines import JsonLines, Lines
+from asma_edge.sources.newest import Newest
 from asma_edge.sources.paced import Paced
 
 __all__ = [
@@ -55,8 +56,9 @@ def open_source(
         model: path of the bundle, to which the example belongs.
         estimator: finds people in pictures; closed with the source.
         many: follow several people in pictures.
-        follow: wait for what is still being written to the file of poses.
-        realtime: give the frames of a recording when their time has come.
+        follow: wait for what is still being written to the file of poses, or to a named pipe.
+        realtime: give the frames of a recording when their time has come; those of a video as a camera does, where
+            pictures are left out if recognising takes longer than they come.
         skip: is told of each line that cannot be read; None: such a line raises.
         notice: is told of what a person should know, such as a camera that has gone.
 
@@ -65,15 +67,14 @@ def open_source(
     """
     if gives_pictures(name) != (estimator is not None):
         raise _no_estimator(name) if estimator is None else needless(name, "a pose estimator")
-    if follow and (estimator is not None or name in ("-", "example")):
+    if follow and (estimator is not None or name in ("-", "example") or name.lower().endswith(".gz")):
         raise needless(name, "--follow")
     if estimator is not None:
         if realtime and is_camera(name):
             raise needless(name, "--realtime")
-        source: PoseSource = EstimatedPoses(open_pictures(name, notice), estimator, many=many)
-    else:
-        source = JsonLines(_lines(name, model, follow), "standard input" if name == "-" else name, skip)
-    return Paced(source) if realtime else source
+        return EstimatedPoses(open_pictures(name, realtime=realtime, notice=notice), estimator, many=many)
+    lines = JsonLines(_lines(name, model, follow), "standard input" if name == "-" else name, skip)
+    return Paced(lines) if realtime else lines
 
 
 def is_camera(name: str) -> bool:
@@ -81,8 +82,8 @@ def is_camera(name: str) -> bool:
     return name.isdecimal() or name in ("camera", "picamera") or name.startswith("/dev/video") or "://" in name
 
 
-def open_pictures(name: str, notice: Callable[[str], None] = lambda _: None) -> ImageSource:
-    """A camera or a video by its name; of a camera only the newest picture is given.
+def open_pictures(name: str, *, realtime: bool = False, notice: Callable[[str], None] = lambda _: None) -> ImageSource:
+    """A camera or a video by its name; of a camera, or a video in real time, only the newest picture is given.
 
     Raises:
         SourceError: it cannot be opened.
@@ -91,9 +92,9 @@ def open_pictures(name: str, notice: Callable[[str], None] = lambda _: None) -> 
     if not is_camera(name):
         from asma_edge.sources.video import VideoFile
 
-        return VideoFile(name, notice=notice)
+        video = VideoFile(name, realtime=realtime, notice=notice)
+        return Newest(video) if realtime else video
     from asma_edge.sources.camera import OpenCvCamera, PiCamera
-    from asma_edge.sources.newest import Newest
 
     if name == "picamera":
         return Newest(PiCamera(notice=notice))
@@ -137,7 +138,7 @@ def needless(name: str, what: str) -> SourceError:
     """The error for an option that has no meaning for a source."""
     return SourceError(
         f"{what} does not fit the source '{name}'",
-        expected="a pose estimator for cameras and videos; --follow for files of poses; --realtime for recordings",
+        expected="a pose estimator for cameras and videos; --layout and --follow for poses; --realtime for recordings",
         got=what,
         hint="leave it out",
     )

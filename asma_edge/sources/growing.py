@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -12,7 +13,8 @@ _WAIT = 0.05  # seconds between two looks at a file that has not grown
 class GrowingFile:
     """Reads lines as they are completed and waits for more, until it is closed.
 
-    A file that became shorter was begun again, and is read from its start; so is another file that has taken its place.
+    A file that became shorter was begun again, and is read from its start; so is another file that has taken its
+    place, once the old one is read to its end. A named pipe waits for its next writer.
 
     Args:
         path: of a file that exists.
@@ -34,10 +36,11 @@ class GrowingFile:
                 part = self._file.readline(limit - len(self._partial) if limit >= 0 else -1)
                 self._partial += part
                 if self._partial.endswith(b"\n") or 0 <= limit <= len(self._partial):
-                    line, self._partial = self._partial, b""
-                    return line
+                    return self._taken()
                 if not part:
-                    self._look_again()
+                    time.sleep(_WAIT)
+                    if self._replaced() and self._partial:
+                        return self._taken()  # the old file's last line, without its end
         except ValueError:  # closed meanwhile, by another thread
             if not self._closed:
                 raise
@@ -48,16 +51,28 @@ class GrowingFile:
         self._closed = True
         self._file.close()
 
-    def _look_again(self) -> None:
-        time.sleep(_WAIT)
-        try:
-            now, here = os.stat(self._path), os.fstat(self._file.fileno())
-        except FileNotFoundError:  # between two files
-            return
-        if (now.st_ino, now.st_dev) != (here.st_ino, here.st_dev):
-            self._file.close()
-            self._file = self._path.open("rb")
-            self._partial = b""
-        elif here.st_size < self._file.tell():
+    def _taken(self) -> bytes:
+        line, self._partial = self._partial, b""
+        return line
+
+    def _replaced(self) -> bool:
+        """Go on with another file if it has taken the place of this one."""
+        here = os.fstat(self._file.fileno())
+        if not stat.S_ISREG(here.st_mode):
+            return False
+        unread = here.st_size - self._file.tell()
+        if unread < 0:
             self._file.seek(0)
             self._partial = b""
+        if unread != 0:
+            return False
+        try:
+            now = os.stat(self._path)
+            if os.path.samestat(now, here):
+                return False
+            file = self._path.open("rb")
+        except FileNotFoundError:  # between two files
+            return False
+        self._file.close()
+        self._file = file
+        return True

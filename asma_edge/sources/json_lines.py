@@ -105,7 +105,8 @@ def line_of(frame: PoseFrame) -> str:
 
 
 def _rows(pose: Any) -> list[list[float | None] | None]:
-    rows = np.asarray(pose, dtype=np.float32).tolist()
+    with np.errstate(over="ignore"):  # absurd numbers become infinite, and are refused again
+        rows = np.asarray(pose, dtype=np.float32).tolist()
     return [None if all(math.isnan(x) for x in row) else [None if math.isnan(x) else x for x in row] for row in rows]
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
 from asma_edge.sources.frames import PoseFrame, PoseSource
 
+_LONGEST_PAUSE = 60.0  # seconds that are waited for
+
 
 class Paced:
     """Gives each frame when its time has come, counted from the first one.
+
+    Where the time goes back or far ahead, by mistake or in a recording of several days, the next frame is given at
+    once, and the time counted from it.
 
     Args:
         source: a recording; closed with this source.
@@ -36,10 +42,11 @@ class Paced:
         return self._source.dropped
 
     def __iter__(self) -> Iterator[PoseFrame]:
-        begun = None
+        begun, last = 0.0, -math.inf
         for frame in self._source:
-            if begun is None:
+            if not 0 <= frame.t - last <= _LONGEST_PAUSE:
                 begun = self._now() - frame.t
+            last = frame.t
             self._sleep(max(begun + frame.t - self._now(), 0.0))
             yield frame
 

@@ -28,7 +28,7 @@ from asma_converters.tflite_writer import write_model
 from asma_edge.bundle import Bundle, BundleInfo, write_bundle
 from asma_edge.files import atomic_file, check_output
 from asma_edge.verify import verify
-from asma_trainer.models.stgcn import count_macs, count_parameters
+from asma_trainer.models.count import count_macs, count_parameters
 from asma_trainer.student_file import StudentFile
 
 MAX_DROP = 0.5

@@ -40,6 +40,7 @@ class SignatureModel:
         self.outputs: dict[str, Any] = self._runner.get_output_details()
 
     def __call__(self, inputs: Mapping[str, Numbers]) -> dict[str, Numbers]:
+        """The outputs of the graph, by name."""
         outputs: dict[str, Numbers] = self._runner(**inputs)
         return outputs
 
@@ -83,7 +84,8 @@ class SignatureModel:
 
 def delegated_nodes(model: bytes) -> int | None:
     """1 if XNNPACK takes the first graph as one node from inputs to outputs, 2 or more if it does not; None if the
-    runtime does not tell or has no XNNPACK."""
+    runtime does not tell or has no XNNPACK.
+    """
     with _refusals("graph"):
         interpreter = Interpreter(model_content=model, num_threads=1)
         interpreter.allocate_tensors()

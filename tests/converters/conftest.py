@@ -11,8 +11,9 @@ import torch
 
 from asma_edge.preprocess import Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.models.student import STUDENT_CHANNELS, Student, StudentKind, student_config
+from asma_trainer.models.student import Student, student_config
 from asma_trainer.student_file import StudentFile
+from asma_trainer.vocabulary import STUDENT_CHANNELS, StudentKind
 
 MakeStudent = Callable[..., StudentFile]
 

@@ -18,7 +18,7 @@ from asma_converters.cli import main
 from asma_converters.compare import Comparison
 from asma_edge.bundle import read_bundle
 from asma_edge.verify import verify
-from asma_trainer.models.stgcn import count_parameters
+from asma_trainer.models.count import count_parameters
 from asma_trainer.student_file import StudentFile
 
 MakeStudent = Callable[..., StudentFile]

@@ -245,6 +245,7 @@ def test_an_interruption_while_the_command_loads_is_one_line(file: Path, delay: 
     program = f"""
 import os, signal, sys, threading
 from asma_converters.commands import convert
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background leaves it ignored
 threading.Timer({delay}, os.kill, (os.getpid(), signal.SIGINT)).start()
 sys.exit(convert())
 """

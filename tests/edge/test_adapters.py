@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from asma_edge import Recognizer
 from asma_edge.adapters import (
@@ -100,10 +100,13 @@ class Tensor:
     """On another device: NumPy cannot take it before ``cpu()``."""
 
     def __init__(self, values: Any) -> None:
-        self.values = torch.tensor(values)
+        self.values = values
 
-    def cpu(self) -> torch.Tensor:
-        return self.values
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("on another device: call cpu() first")
+
+    def cpu(self) -> Any:
+        return np.asarray(self.values)
 
 
 def test_ultralytics() -> None:
@@ -111,14 +114,17 @@ def test_ultralytics() -> None:
     xy[1, 4] = 0  # not found
     expected = np.concatenate([xy, conf[..., None]], axis=-1)
     expected[1, 4] = np.nan
-    for wrap in (np.asarray, torch.tensor, Tensor):
+    wraps: list[Callable[[Any], Any]] = [np.asarray, Tensor]
+    if importlib.util.find_spec("torch"):
+        wraps.append(importlib.import_module("torch").tensor)
+    for wrap in wraps:
         result = SimpleNamespace(keypoints=SimpleNamespace(xy=wrap(xy), conf=wrap(conf)))
         np.testing.assert_allclose(from_ultralytics(result), expected, rtol=1e-6)
         np.testing.assert_allclose(from_ultralytics([result]), expected, rtol=1e-6)
     unrated = from_ultralytics(SimpleNamespace(keypoints=SimpleNamespace(xy=xy, conf=None)))
     np.testing.assert_array_equal(unrated[..., 2], np.where(np.isnan(expected[..., 2]), np.nan, 1.0))
-    empty = SimpleNamespace(xy=torch.zeros((1, 0, 2)), conf=None)
-    for keypoints in (None, empty, SimpleNamespace(xy=torch.zeros((0, 17, 2)), conf=torch.zeros((0, 17)))):
+    empty = SimpleNamespace(xy=np.zeros((1, 0, 2)), conf=None)
+    for keypoints in (None, empty, SimpleNamespace(xy=np.zeros((0, 17, 2)), conf=np.zeros((0, 17)))):
         assert from_ultralytics([SimpleNamespace(keypoints=keypoints)]).shape == (0, 17, 3)
 
 

@@ -22,6 +22,8 @@ from asma_edge.skeleton import FloatArray, get_layout
 
 T = 44
 LAYOUT = get_layout("ntu25")
+SHARED = Path(__file__).parent.parent.parent.parent / "shared"
+MOVENET = SHARED / "models" / "movenet_single_pose_lightning_ptq.tflite"
 EAGER = ["--enter", "0.01", "--leave", "0", "--hold", "0", "--release", "0"]
 
 
@@ -142,11 +144,14 @@ def test_a_recording_replays_to_the_same_results(
     clip[5, 3] = np.nan
     lines = frames_of(clip)
     lines[30]["pose"] = None
+    for line in lines[40:]:
+        line["t"] -= 100  # the clock is set: two frames are refused until it is believed
     source, kept = write_lines(tmp_path / "poses.jsonl", lines), tmp_path / "kept.jsonl"
     outputs = []
     for arguments in ([source, "--record", str(kept)], [str(kept)]):
-        assert main(["run", str(bundle), "--json", *EAGER, "--source", *arguments]) == OK
-        results, _ = results_of(capsys.readouterr().out)
+        assert main(["run", str(bundle), "--json", *EAGER, "--source", *arguments]) == SKIPPED
+        results, summary = results_of(capsys.readouterr().out)
+        assert (summary["frames"], summary["skipped"]) == (len(clip) - 2, 2)
         outputs.append([{k: v for k, v in result.items() if k != "latency_ms"} for result in results])
     assert outputs[0] == outputs[1]
     assert {"start", "end"} <= {result["event"] for result in outputs[0]}
@@ -217,11 +222,57 @@ def test_a_full_disk_and_a_closed_pipe_end_without_a_traceback(bundle: Path, cli
     assert answer.stderr == ""
 
 
+@pytest.mark.skipif(not MOVENET.exists(), reason=f"{MOVENET} is not there")
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [("pose2sim_single_cam01.mp4", 100), pytest.param("felixchenfy_exercise.avi", 393, marks=pytest.mark.slow)],
+)
+def test_a_video_is_recognised_drawn_and_recorded(
+    make_bundle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, frames: int
+) -> None:
+    pytest.importorskip("cv2")
+    bundle, kept, drawn = str(make_bundle("coco17")), tmp_path / "kept.jsonl", tmp_path / "drawn"
+    video = ["--source", str(SHARED / "video" / name), "--estimator", str(MOVENET)]
+    outputs = []
+    for arguments in ([*video, "--record", str(kept), "--draw", str(drawn)], ["--source", str(kept)]):
+        assert main(["run", bundle, "--json", *EAGER, *arguments]) == OK
+        results, summary = results_of(capsys.readouterr().out)
+        assert (summary["frames"], summary["skipped"], summary["dropped"]) == (frames, 0, 0)
+        outputs.append([{k: v for k, v in result.items() if k != "latency_ms"} for result in results])
+    assert outputs[0] == outputs[1]
+    assert len([result for result in outputs[0] if result["state"] == "ready"]) > frames / 10
+    assert len(list(drawn.glob("*.jpg"))) == frames
+    assert main(["run", "irds9", *video]) == BAD_INPUT
+    assert "a model trained on pixels, or an estimator that gives metres" in capsys.readouterr().err
+    assert main(["run", bundle, *video, "--layout", "ntu25"]) == BAD_INPUT
+    assert "--layout does not fit" in capsys.readouterr().err
+
+
+def test_the_hint_for_poses_of_another_layout_names_it(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_lines(tmp_path / "poses.jsonl", [{"t": 0, "pose": [[0.0, 0.0, 0.0]] * 33}])
+    assert main(["run", str(bundle), "--source", source]) == BAD_INPUT
+    assert "mediapipe33" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_streams_may_be_closed_from_the_start(
+    bundle: Path, clip: FloatArray, tmp_path: Path, closed: str
+) -> None:
+    source = write_lines(tmp_path / "poses.jsonl", frames_of(clip))
+    command = f"'{sys.executable}' -m asma_edge run '{bundle}' --source '{source}' {closed}"
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.returncode == OK
+    assert "Traceback" not in answer.stderr
+    assert (f"{len(clip)} frames" in answer.stdout) == (closed != ">&-")
+
+
 def test_the_example_of_the_built_in_model_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "irds9", "--source", "example", "--json"]) == OK
     results, _ = results_of(capsys.readouterr().out)
     started = [result["label"] for result in results if result["event"] == "start"]
-    from asma_trainer.synthetic_exercises import EXERCISES
+    from asma_trainer.synthetic.exercises import EXERCISES
 
     assert list(dict.fromkeys(started)) == list(EXERCISES)
 

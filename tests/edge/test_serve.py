@@ -196,7 +196,7 @@ def test_a_viewer_is_told_what_was_and_what_is(
         assert action.keys() == {"n", "person", "label", "t", "end", "score"}
         assert action["label"] in hello["labels"]
         assert action["t"] < action["end"]
-        assert 0.6 <= action["score"] <= 1
+        assert recognizer.decision.enter <= action["score"] <= 1
     assert hello["history"]
     kind, frame = viewer.read()
     assert kind == "frame"
@@ -205,7 +205,7 @@ def test_a_viewer_is_told_what_was_and_what_is(
     assert person.keys() == {"id", "pose", "state", "label", "score", "since", "scores"}
     assert (person["id"], person["state"], len(person["pose"])) == (None, "ready", 75)
     assert frame["ms"] > 0
-    time.sleep(1 / 15)
+    time.sleep(0.3)  # longer than a viewer waits between two frames, on a busy machine as well
     for frame in recording[-30:]:
         pipeline.take(frame, "example")
     pipeline.finish()
@@ -671,6 +671,7 @@ def test_the_command_serves_until_a_signal(
     command = [sys.executable, "-m", "asma_edge", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         (url,) = json.loads(process.stdout.readline())["urls"]
         connection = http.client.HTTPConnection(url.split("/")[2], timeout=20)
         connection.request("GET", "/live", headers={"Cookie": f"asma_{url.split('/')[2].split(':')[1]}={TOKEN}"})
@@ -678,8 +679,16 @@ def test_the_command_serves_until_a_signal(
         wanted = b"event: over" if over else b"event: frame"
         while (line := answer.readline()).strip() != wanted:
             assert line
+        errors = ""
+        while over and "the source is over" not in errors:  # viewers know it a little earlier
+            said = process.stderr.readline()
+            assert said
+            errors += said
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        try:
+            errors += process.communicate(timeout=20)[1]
+        finally:
+            process.kill()  # one that did not end must not keep the tests waiting
         connection.close()
     assert process.returncode == OK
     assert "Traceback" not in errors

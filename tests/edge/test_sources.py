@@ -6,13 +6,17 @@ import io
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asma_edge.builtin import builtin_path
-from asma_edge.sources import PoseFrame, SourceError, gives_pictures, open_source
+from asma_edge.estimators import Estimate
+from asma_edge.preprocess import Units
+from asma_edge.sources import ImageFrame, PoseFrame, SourceError, gives_pictures, open_source
+from asma_edge.sources.frames import Image
 from asma_edge.sources.growing import GrowingFile
 from asma_edge.sources.json_lines import JsonLines, line_of
 from asma_edge.sources.paced import Paced
@@ -99,6 +103,45 @@ def test_a_growing_file_gives_whole_lines_and_notices_a_new_file(tmp_path: Path)
     assert got == [b"one\n", b"two\n", b"three\n", b"again\n", b"a longer line from another file\n"]
 
 
+def test_a_growing_file_that_is_replaced_is_read_to_its_end_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "lines", tmp_path / "other"
+    path.write_bytes(b"one\n")
+    file = GrowingFile(path)
+
+    def replace(_: float) -> None:
+        monkeypatch.setattr("asma_edge.sources.growing.time.sleep", lambda _: None)
+        with path.open("ab") as more:
+            more.write(b"two\nthree without its end")
+        other.write_bytes(b"four\n")
+        os.replace(other, path)
+
+    monkeypatch.setattr("asma_edge.sources.growing.time.sleep", replace)
+    assert [file.readline() for _ in range(4)] == [b"one\n", b"two\n", b"three without its end", b"four\n"]
+    path.unlink()
+    monkeypatch.setattr("asma_edge.sources.growing.time.sleep", lambda _: path.write_bytes(b"five\n"))
+    assert file.readline() == b"five\n"
+    file.close()
+    assert file.readline() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_waits_for_its_next_writer(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"one\n",))
+    writer.start()
+    file = GrowingFile(path)
+    assert file.readline() == b"one\n"
+    writer.join()
+    writer = threading.Thread(target=path.write_bytes, args=(b"two\n",))
+    writer.start()
+    assert file.readline() == b"two\n"
+    writer.join()
+    file.close()
+
+
 def test_a_growing_file_limits_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"123456789\n")
@@ -122,6 +165,21 @@ def test_a_paced_recording_waits_for_each_frame() -> None:
     np.testing.assert_allclose(waits, [0.0, 0.5, 0.0, 2.5])
 
 
+def test_a_paced_recording_does_not_wait_for_absurd_times() -> None:
+    now = [100.0]
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    times = (5.0, 5.5, 1e300, 6.0, 6.5, -1e300, 1.7e12, 1.7e12 + 1)
+    lines = b"".join(line_of(PoseFrame(t, [], True, 1)).encode() for t in times)
+    frames = list(Paced(JsonLines(io.BytesIO(lines), "poses"), lambda: now[0], sleep))
+    assert [frame.t for frame in frames] == list(times)
+    np.testing.assert_allclose(waits, [0, 0.5, 0, 0, 0.5, 0, 0, 1], atol=1e-3)  # the clock of 1.7e12 s is coarse
+
+
 @pytest.mark.parametrize(
     ("name", "pictures"),
     [("0", True), ("picamera", True), ("camera", True), ("/dev/video2", True), ("rtsp://x/y", True), ("a.MP4", True),
@@ -140,9 +198,52 @@ def test_sources_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
         (str(tmp_path), {}, "Is a directory"),
         ("example", {}, "no example"),
         ("-", {"follow": True}, "--follow"),
+        ("poses.jsonl.gz", {"follow": True}, "--follow"),
     ):
         with pytest.raises(SourceError, match=reason):
             open_source(name, model=model, **options)  # type: ignore[arg-type]
+
+
+class _Slow:
+    """An estimator that sees nobody, and takes its time."""
+
+    layout, name = "mediapipe33", "slow"
+    units: Units = "metres"
+
+    def __call__(self, image: Image) -> Estimate:
+        time.sleep(0.03)
+        nobody = np.empty((0, 33, 3), dtype=np.float32)
+        return Estimate(nobody, nobody)
+
+    def close(self) -> None:
+        pass
+
+
+class _Video:
+    """Thirty pictures in three tenths of a second."""
+
+    name, dropped = "video", 0
+
+    def __init__(self, path: str, *, realtime: bool, notice: Callable[[str], None]) -> None:
+        self._realtime = realtime
+
+    def __iter__(self) -> Iterator[ImageFrame]:
+        for number in range(30):
+            time.sleep(0.01 * self._realtime)
+            yield ImageFrame(number / 100, np.zeros((1, 1, 3), dtype=np.uint8))
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_video_in_real_time_is_like_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asma_edge.sources.video.VideoFile", _Video)
+    for realtime in (False, True):
+        source = open_source("a.mp4", model=tmp_path, estimator=_Slow(), realtime=realtime)
+        frames = list(source)
+        source.close()
+        assert len(frames) + source.dropped == 30
+        assert (source.dropped > 0) == realtime
 
 
 def test_the_example_of_a_built_in_model_is_found() -> None:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import get_layout
-from asma_trainer.augment import Augmenter
-from asma_trainer.recipe_sections import AugmentConfig
-from asma_trainer.sampling import Batch
+from asma_trainer.data.batches import Batch
+from asma_trainer.recipe.sections import AugmentConfig
+from asma_trainer.views.augment import Augmenter
 
 NTU = get_layout("ntu25")
 

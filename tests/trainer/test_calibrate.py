@@ -19,15 +19,15 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import DecisionSettings
 from asma_edge.fusion import energy
 from asma_edge.verify import verify
-from asma_trainer.calibrate import calibrate, fit_familiarity, fit_temperature, record
-from asma_trainer.calibrate_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
+from asma_trainer.calibration.calibrate import calibrate, fit_familiarity, fit_temperature, record
+from asma_trainer.calibration.events import Scored, Tally, run_network, scores_of, starts, stillness, tally
+from asma_trainer.calibration.recordings import Action, join
+from asma_trainer.cli.calibrate import main
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
-from asma_trainer.event_eval import Scored, Tally, run_network, scores_of, starts, stillness, tally
-from asma_trainer.recordings import Action, join
-from asma_trainer.synthetic import invent_person
-from asma_trainer.synthetic_exercises import EXERCISES, exercise_session
+from asma_trainer.synthetic.exercises import EXERCISES, exercise_session
+from asma_trainer.synthetic.people import invent_person
 
 
 @pytest.fixture(scope="module")

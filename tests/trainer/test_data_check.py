@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_check import check, check_text
-from asma_trainer.data_cli import main
-from asma_trainer.data_frames import count_steps
-from asma_trainer.data_sheet import SheetSettings, choose_clips, draw_sheet, flat_poses
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
+from asma_trainer.cli.data import main
+from asma_trainer.curate.check import check, check_text
+from asma_trainer.curate.frames import count_steps
+from asma_trainer.curate.sheet import SheetSettings, choose_clips, draw_sheet, flat_poses
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.formats import FORMATS, load_format
-from asma_trainer.synthetic import invent_person, move, perform
-from asma_trainer.synthetic_motion import ACTIONS
+from asma_trainer.synthetic.motion import ACTIONS
+from asma_trainer.synthetic.people import invent_person, move, perform
 
 LAYOUT = get_layout("ntu25")
 INFO = DatasetInfo(LAYOUT, 30.0, "metres", ("squat", "sit down"), source="invented", licence="CC0-1.0")

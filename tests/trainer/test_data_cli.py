@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_check import check
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.synthetic import invent_person, move, perform
-from asma_trainer.synthetic_motion import ACTIONS
+from asma_trainer.cli.data import main
+from asma_trainer.curate.check import check
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.synthetic.motion import ACTIONS
+from asma_trainer.synthetic.people import invent_person, move, perform
 
 INFO = DatasetInfo(get_layout("ntu25"), 30.0, "metres", ("sit", "stand"), licence="CC0-1.0")
 
@@ -53,7 +53,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
     write(tmp_path / "d", clips())
     reader, writer = os.pipe()
     os.close(reader)  # as after `asma-data info ... | head -1`
-    command = [sys.executable, "-m", "asma_trainer.data_cli", "info", str(tmp_path / "d")]
+    command = [sys.executable, "-m", "asma_trainer.cli.data", "info", str(tmp_path / "d")]
     try:
         result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     finally:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import LAYOUT_NAMES, Layout, get_layout
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 
 INFO = DatasetInfo(

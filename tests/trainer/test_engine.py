@@ -13,17 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from asma_trainer import engine
-from asma_trainer.engine import Compute, fit, learning_rate, load_checkpoint, save_checkpoint, seed_of
+from asma_trainer.data.batches import Batch
+from asma_trainer.engine import loop
+from asma_trainer.engine.checkpoint import load_checkpoint, save_checkpoint
+from asma_trainer.engine.compute import Compute
+from asma_trainer.engine.loop import Trainable, fit
+from asma_trainer.engine.schedule import learning_rate, seed_of
 from asma_trainer.errors import CheckpointError, RecipeError
-from asma_trainer.recipe_sections import FinetuneConfig
-from asma_trainer.report.data import read_curves
-from asma_trainer.sampling import Batch
+from asma_trainer.recipe.sections import FinetuneConfig
+from asma_trainer.report.curves import read_curves
 
 STEPS = 12
 
 
-class Toy(nn.Module):
+class Toy(Trainable):
     """A linear layer behind dropout, pushed towards the labels, with noise from the step's generator."""
 
     def __init__(self) -> None:
@@ -139,7 +142,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: int, often: bool
 ) -> None:
     whole = train(tmp_path / "whole")
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", Batches(crash=crash))
     assert (tmp_path / "cut" / "last.pt").exists() == often
@@ -149,7 +152,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 
 def test_lines_after_the_checkpoint_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path / "whole")
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut" / "joint", Batches(crash=6))
     with (tmp_path / "cut" / "joint" / "metrics.jsonl").open("a") as file:
@@ -219,8 +222,37 @@ def test_a_checkpoint_that_does_not_fit_its_networks_is_refused(tmp_path: Path) 
         train(tmp_path)
 
 
-def test_divergence_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="diverged at step 4") as caught:
-        train(tmp_path, Batches(poison=4))
+@pytest.mark.parametrize("poison", [4, 5, 6, 7, STEPS - 1])
+@pytest.mark.parametrize("often", [True, False])
+def test_divergence_at_any_step_is_an_error_that_names_it_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: int, often: bool
+) -> None:
+    """Only every fourth step is logged here: a step in between must not slip into a checkpoint."""
+    monkeypatch.setattr(loop, "_LOGGED_STEPS", 3)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
+    whole = train(tmp_path / "whole")
+    with pytest.raises(RecipeError, match=f"diverged at step {poison}") as caught:
+        train(tmp_path / "cut", Batches(poison=poison))
     assert "lower" in str(caught.value)
+    assert f"batch {poison}" in str(caught.value)
+    path = tmp_path / "cut" / "last.pt"
+    assert path.exists() == often
+    if often:
+        values = load_checkpoint(path)
+        assert values["step"] == poison
+        assert all(torch.isfinite(value).all() for value in values["model"].values())
+    assert same(whole, train(tmp_path / "cut"))  # with good data it goes on, and ends as if nothing had been
+
+
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
+    """A finite loss may still give infinite gradients."""
+
+    class Explosive(Toy):
+        def after_step(self) -> None:
+            with torch.no_grad():
+                self.layers[0].weight[0, 0] = math.inf
+
+    with pytest.raises(RecipeError, match=r"layers\.0\.weight"):
+        fit(tmp_path, Explosive(), Batches(), FinetuneConfig(steps=1, batch=8, lr=0.05), seed=5, digest="d",
+            config="", compute=Compute(), title="toy")  # fmt: skip
     assert not (tmp_path / "last.pt").exists()

@@ -9,24 +9,17 @@ import pytest
 import torch
 
 from asma_edge.fusion import pool_windows
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.distill import build_student
-from asma_trainer.engine import Compute
-from asma_trainer.evaluate import (
-    Evaluator,
-    classifier_scores,
-    clip_scores,
-    confusion_matrix,
-    dense_scores,
-    linear_probe,
-    nearest_neighbour,
-    over_windows,
-    top1,
-    with_fused,
-)
-from asma_trainer.pretrain import stream_input
-from asma_trainer.recipe import Recipe
-from asma_trainer.sampling import Batch, evaluation_windows
+from asma_trainer.data.batches import Batch
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.windows import evaluation_windows
+from asma_trainer.engine.compute import Compute
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import confusion_matrix, top1
+from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
+from asma_trainer.evaluation.scores import classifier_scores, clip_scores, dense_scores, over_windows, with_fused
+from asma_trainer.networks import build_student
+from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.views.streams import stream_input
 
 MakeRecipe = Callable[..., Recipe]
 

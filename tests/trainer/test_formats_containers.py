@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.formats.recordings import file_entry
-from asma_trainer.formats.safe_pickle import PickledArray, as_array, load_pickle
+from asma_trainer.formats.parse.files import file_entry
+from asma_trainer.formats.parse.safe_pickle import PickledArray, as_array, load_pickle
 
 SHARED = Path(__file__).parents[3] / "shared" / "formats" / "coco17_pkl"
 RNG = np.random.default_rng(0)

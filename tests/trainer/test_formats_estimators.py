@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.formats.openpose_json import MODELS
-from asma_trainer.formats.people import to_clip
+from asma_trainer.formats.parse.people import to_clip
 
 SHARED = Path(__file__).parents[3] / "shared" / "formats"
 COCO, PIPE = get_layout("coco17"), get_layout("mediapipe33")

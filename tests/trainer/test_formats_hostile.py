@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo
-from asma_trainer.dataset_writer import Clip, DatasetWriter
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
-from asma_trainer.formats import containers, mat5
-from asma_trainer.formats.arrays import read_npz
-from asma_trainer.formats.json_text import MAX_JSON_BYTES, parse_json
-from asma_trainer.formats.listing import list_files, read_bytes, shown
-from asma_trainer.formats.recordings import file_entry
-from asma_trainer.formats.safe_pickle import as_array, load_pickle
-from asma_trainer.parallel import read_in_order
+from asma_trainer.formats import containers
+from asma_trainer.formats.parallel import read_in_order
+from asma_trainer.formats.parse import mat5
+from asma_trainer.formats.parse.files import file_entry, list_files, read_bytes, shown
+from asma_trainer.formats.parse.json_text import MAX_JSON_BYTES, parse_json
+from asma_trainer.formats.parse.npz import read_npz
+from asma_trainer.formats.parse.safe_pickle import as_array, load_pickle
 
 Refuse = Callable[..., str]
 HUGE = 10**400  # beyond a double, within what JSON and pickle may hold

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Omitted, Source, import_dataset, load_format
-from asma_trainer.formats.listing import Entry, list_files, read_bytes
+from asma_trainer.formats import ImportOptions, Omitted, Source, import_source, load_format
+from asma_trainer.formats.parse.files import Entry, list_files, read_bytes
 
 FRAMES = 6
 
@@ -56,19 +56,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("expected") / "out"
-    import_dataset(irds(source), out)
+    import_source(irds(source), out)
     return contents(out)
 
 
 def test_twice_in_parallel_and_from_a_zip_gives_the_same_bytes(
     source: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    import_dataset(irds(source), tmp_path / "again")
+    import_source(irds(source), tmp_path / "again")
     assert contents(tmp_path / "again") == expected
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in source.iterdir():
             archive.write(path, f"deep/er/{path.name}")
-    import_dataset(irds(tmp_path / "a.zip"), tmp_path / "parallel", workers=2)
+    import_source(irds(tmp_path / "a.zip"), tmp_path / "parallel", workers=2)
     assert contents(tmp_path / "parallel") == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "again", "parallel"]
 
@@ -85,7 +85,7 @@ def test_an_interrupted_import_continues(source: Path, expected: dict[str, bytes
     out, work = tmp_path / "out", tmp_path / ".out.import"
     for after in (5, 12):
         with pytest.raises(KeyboardInterrupt):
-            import_dataset(irds(source), out, watch=lambda clips, after=after: interrupted(clips, after))
+            import_source(irds(source), out, watch=lambda clips, after=after: interrupted(clips, after))
         assert not out.exists()
     journal, poses = work / "journal.jsonl", work / "data" / "poses.npy"
     if damage == "half a line":
@@ -102,7 +102,7 @@ def test_an_interrupted_import_continues(source: Path, expected: dict[str, bytes
                 kept.append(clip.name)
             yield clip
 
-    import_dataset(irds(source), out, watch=watch)
+    import_source(irds(source), out, watch=watch)
     assert 9 <= len(kept) <= 12
     assert contents(out) == expected
     assert not work.exists()
@@ -111,17 +111,17 @@ def test_an_interrupted_import_continues(source: Path, expected: dict[str, bytes
 def test_a_changed_source_starts_afresh(source: Path, tmp_path: Path) -> None:
     changed = write(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
-        import_dataset(irds(changed), tmp_path / "out", watch=lambda clips: interrupted(clips, 10))
+        import_source(irds(changed), tmp_path / "out", watch=lambda clips: interrupted(clips, 10))
     first = sorted(changed.iterdir())[0]
     first.write_text(recording(999) + recording(1000))
-    import_dataset(irds(changed), tmp_path / "out")
+    import_source(irds(changed), tmp_path / "out")
     assert PreparedDataset.open(tmp_path / "out").lengths[0] == 2 * FRAMES
 
 
 def test_a_killed_import_continues(tmp_path: Path) -> None:
     source = write(tmp_path / "in", 150)
-    import_dataset(irds(source), tmp_path / "expected")
-    command = [sys.executable, "-m", "asma_trainer.data_cli", "import", "irds", source, tmp_path / "out"]
+    import_source(irds(source), tmp_path / "expected")
+    command = [sys.executable, "-m", "asma_trainer.cli.data", "import", "irds", source, tmp_path / "out"]
     process = subprocess.Popen([*map(str, command), "--workers", "1"], stdout=subprocess.DEVNULL)
     journal = tmp_path / ".out.import" / "journal.jsonl"
     end = time.monotonic() + 60
@@ -131,7 +131,7 @@ def test_a_killed_import_continues(tmp_path: Path) -> None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    import_dataset(irds(source), tmp_path / "out")
+    import_source(irds(source), tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "expected")
 
 
@@ -139,12 +139,12 @@ def test_two_imports_into_one_folder(source: Path, tmp_path: Path) -> None:
     def watch(clips: Iterator[Clip]) -> Iterator[Clip]:
         yield next(clips)
         with pytest.raises(DataError, match="another import"):
-            import_dataset(irds(source), tmp_path / "out")
+            import_source(irds(source), tmp_path / "out")
         yield from clips
 
-    import_dataset(irds(source), tmp_path / "out", watch=watch)
+    import_source(irds(source), tmp_path / "out", watch=watch)
     with pytest.raises(DataError, match="exists already"):
-        import_dataset(irds(source), tmp_path / "out")
+        import_source(irds(source), tmp_path / "out")
 
 
 def test_bad_files_stop_the_import_or_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,8 +183,8 @@ def test_an_item_is_in_whole_or_not_at_all(tmp_path: Path) -> None:
 
     made = Source.of_items(info, [0, 1, 2], read, lambda table: {})
     with pytest.raises(DataError, match="second1"):
-        import_dataset(made, tmp_path / "out")
-    report = import_dataset(made, tmp_path / "out", skip_bad=True)
+        import_source(made, tmp_path / "out")
+    report = import_source(made, tmp_path / "out", skip_bad=True)
     assert PreparedDataset.open(tmp_path / "out").name.tolist() == ["first0", "second0", "first2", "second2"]
     assert [omitted.name for omitted in report.left_out] == ["nothing0", "1", "nothing2"]
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.formats import FORMATS, ImportOptions, ImportReport, import_dataset, load_format
+from asma_trainer.formats import FORMATS, ImportOptions, ImportReport, import_source, load_format
 from asma_trainer.formats.ntu_classes import NTU_CLASSES
-from asma_trainer.formats.ntu_skeleton import Track, choose_people, parse_skeleton
-from asma_trainer.formats.numbers import parse_decimals
+from asma_trainer.formats.parse.ntu_skeleton import Track, choose_people, parse_skeleton
+from asma_trainer.formats.parse.numbers import parse_decimals
 
 NAME = "S001C002P003R002A013"
 Body = tuple[str, np.ndarray]
@@ -51,7 +51,7 @@ def clip_of(tmp_path: Path, content: str, name: str = NAME) -> np.ndarray:
 
 
 def run(source: Path, out: Path, format_: str = "ntu60", **own: object) -> ImportReport:
-    return import_dataset(load_format(format_).open_source(source, ImportOptions(own=dict(own))), out)
+    return import_source(load_format(format_).open_source(source, ImportOptions(own=dict(own))), out)
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import PreparedDataset
 
 COCO = get_layout("coco17")
 NTU = get_layout("ntu25")

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, ImportReport, import_dataset, load_format, mat5
-from asma_trainer.formats.mat5 import read_array
+from asma_trainer.formats import ImportOptions, ImportReport, import_source, load_format
+from asma_trainer.formats.parse import mat5
+from asma_trainer.formats.parse.mat5 import read_array
 
 RANDOM = np.random.default_rng(3)
 
 
 def run(format_: str, source: Path, out: Path, **options: Any) -> tuple[PreparedDataset, ImportReport]:
-    report = import_dataset(load_format(format_).open_source(source, ImportOptions(**options)), out)
+    report = import_source(load_format(format_).open_source(source, ImportOptions(**options)), out)
     return PreparedDataset.open(out), report
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.formats import ImportOptions, import_dataset, load_format
-from asma_trainer.formats.names import canonical_joints
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.formats import ImportOptions, import_source, load_format
+from asma_trainer.formats.parse.names import canonical_joints
 
 SHARED = Path(__file__).parents[3] / "shared"
 
@@ -27,7 +27,7 @@ def test_samples_equal_the_reference(tmp_path: Path, format_: str, samples: str,
     folder, path = SHARED / "formats" / samples, SHARED / "data" / reference / f"{reference}.npz"
     if not (folder.is_dir() and path.is_file()):
         pytest.skip("the original samples are not at hand: they may not be distributed")
-    import_dataset(load_format(format_).open_source(folder, ImportOptions()), tmp_path / "out")
+    import_source(load_format(format_).open_source(folder, ImportOptions()), tmp_path / "out")
     data = PreparedDataset.open(tmp_path / "out")
     with np.load(path) as arrays:
         names = arrays["name"].tolist()

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.label import LabelSettings, label_recordings
+from asma_trainer.cli.data import main
+from asma_trainer.curate.label import LabelSettings, cut_recordings
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
 
 FPS = 10.0
 BODY = get_layout("body13")
@@ -45,7 +45,7 @@ def test_actions_and_pauses(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(
         "label,recording,end,start\nwave,r0,5.0,2.0\nclap left,r0,12,6.2\n\nclap right,r1,4.0,0.0\n"
     )
-    assert label_recordings(source, tmp_path / "labels.csv", tmp_path / "out", LabelSettings()) == []
+    assert cut_recordings(source, tmp_path / "labels.csv", tmp_path / "out", LabelSettings()) == []
     out = PreparedDataset.open(tmp_path / "out")
     assert out.info.classes == ("clap left", "clap right", "wave", "idle")
     assert (out.info.mirror_labels, out.info.licence, out.info.fps) == ((1, 0, 2, 3), "CC0", FPS)
@@ -71,7 +71,7 @@ def test_frames_as_pku_mmd_counts_them(tmp_path: Path) -> None:
     (tmp_path / "labels" / "r1.timeline.json").write_text(
         json.dumps({"fps": 10, "segments": [{"start": 191, "end": 200, "label": "wave"}]})
     )
-    label_recordings(source, tmp_path / "labels", tmp_path / "out", LabelSettings(idle="", frames=True))
+    cut_recordings(source, tmp_path / "labels", tmp_path / "out", LabelSettings(idle="", frames=True))
     out = PreparedDataset.open(tmp_path / "out")
     assert [(int(out.clip(n)[0, 0, 0, 0]), len(out.clip(n))) for n in range(len(out))] == [(0, 10), (20, 20), (190, 10)]
     assert out.info.classes == ("clap", "wave")
@@ -82,7 +82,7 @@ def test_nobody_is_not_idle_and_margins_stop_at_other_actions(tmp_path: Path) ->
     (tmp_path / "labels.csv").write_text(
         "recording,start,end,label\nr0,1,2,wave\nr0,2.3,4,clap\nr1,14.8,15,wave\nr1,0,14.5,idle\nr1,18,20,clap\n"
     )
-    label_recordings(source, tmp_path / "labels.csv", tmp_path / "out", LabelSettings(margin=0.5, guard=0.0))
+    cut_recordings(source, tmp_path / "labels.csv", tmp_path / "out", LabelSettings(margin=0.5, guard=0.0))
     out = PreparedDataset.open(tmp_path / "out")
     actions = [
         (int(np.nanmin(out.clip(n)[..., 0])), len(out.clip(n)))
@@ -108,7 +108,7 @@ def test_windows_never_overlap_and_pauses_are_far_from_actions(
     rows = "".join(f"r0,{a / FPS},{b / FPS},act\n" for a, b in taken)
     (folder / "labels.csv").write_text("recording,start,end,label\n" + rows + "r1,0,1,act\n")
     guard = data.draw(st.integers(0, 10))
-    label_recordings(source, folder / "labels.csv", folder / "out", LabelSettings(guard=guard / FPS))
+    cut_recordings(source, folder / "labels.csv", folder / "out", LabelSettings(guard=guard / FPS))
     out = PreparedDataset.open(folder / "out")
     cut = []
     for number in np.flatnonzero(out.subject == 3):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.errors import RecipeError
-from asma_trainer.masking import (
+from asma_trainer.recipe.sections import MaskConfig
+from asma_trainer.views.masking import (
     Masker,
     draw_joints,
     frames_to_keep,
@@ -21,8 +22,7 @@ from asma_trainer.masking import (
     mean_scores_by_clip,
     motion_scores,
 )
-from asma_trainer.models.teacher import ENCODERS
-from asma_trainer.recipe_sections import MaskConfig
+from asma_trainer.vocabulary import ENCODERS
 
 NTU = get_layout("ntu25")
 

@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
+from asma_trainer.models.alignment import Alignment
+from asma_trainer.models.backbone import Encoders
+from asma_trainer.models.count import count_macs, count_parameters
+from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.models.projector import projector
-from asma_trainer.models.stgcn import STGCN, TEACHER_CONFIG, GraphConv, STGCNConfig, count_macs, count_parameters
+from asma_trainer.models.stgcn import STGCN, TEACHER_CONFIG, GraphConv, STGCNConfig
 from asma_trainer.models.student import Student, student_config
-from asma_trainer.models.teacher import Alignment, Teacher, mean_over_people, pool
+from asma_trainer.models.teacher import Teacher
+from asma_trainer.vocabulary import ENCODERS
 
 NTU = get_layout("ntu25")
 SMALL = STGCNConfig((4, 4, 8), (1, 1, 2), kernel=3)
@@ -37,7 +42,8 @@ def shaken(module: torch.nn.Module) -> torch.nn.Module:
 def test_published_sizes() -> None:
     """The sizes of the paper and of its ancestor's code for 25 joints and 60 classes."""
     assert count_parameters(STGCN(NTU, TEACHER_CONFIG)) == 821_380
-    assert count_parameters(Teacher(NTU, TEACHER_CONFIG, 60)) == 2_184_516
+    teacher = Teacher(Encoders({name: STGCN(NTU, TEACHER_CONFIG) for name in ENCODERS}), 60)
+    assert count_parameters(teacher) == 2_184_516
     for kind in ("paper", "device"):
         assert count_parameters(Student(NTU, student_config(kind), 60)) == 186_497  # type: ignore[arg-type]
 

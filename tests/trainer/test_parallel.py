@@ -15,20 +15,23 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from asma_trainer import engine
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.engine import Compute, fit, load_checkpoint
+from asma_trainer.data.batches import Batch
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.engine import compute as engine_compute
+from asma_trainer.engine import loop
+from asma_trainer.engine.checkpoint import load_checkpoint
+from asma_trainer.engine.compute import Compute
+from asma_trainer.engine.loop import Trainable, fit
 from asma_trainer.losses.barlow import barlow_twins
-from asma_trainer.recipe import Recipe
-from asma_trainer.recipe_sections import FinetuneConfig
+from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.recipe.sections import FinetuneConfig
 from asma_trainer.run import Run
-from asma_trainer.sampling import Batch
 
 MakeRecipe = Callable[..., Recipe]
 WORLD = 2
 
 
-class Twins(nn.Module):
+class Twins(Trainable):
     """A linear projection of two views, without anything random: one process and two can be compared exactly."""
 
     def __init__(self) -> None:
@@ -84,8 +87,8 @@ def process(rank: int, port: int, folder: Path, data: Path, recipe: Recipe) -> N
         saves += 1
         save(*arguments)
 
-    save, engine.save_checkpoint = engine.save_checkpoint, count
-    with engine.compute() as compute:
+    save, loop.save_checkpoint = loop.save_checkpoint, count
+    with engine_compute.compute() as compute:
         torch.save(gradients(rank, WORLD), folder / f"gradients{rank}.pt")
         train_twins(folder / "twins" / "all", compute)
         saves = 0

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
-from asma_trainer.estimator_noise import estimate, estimator_joints
-from asma_trainer.project import ProjectSettings, project_dataset
-from asma_trainer.recipe import load_recipe
-from asma_trainer.virtual_camera import VirtualCamera, draw_cameras, facing, in_front, project
+from asma_trainer.recipe.recipe import load_recipe
+from asma_trainer.synthetic.camera import VirtualCamera, draw_cameras, facing, in_front, project
+from asma_trainer.synthetic.estimator import estimate, estimator_joints
+from asma_trainer.synthetic.project import ProjectSettings, project_dataset
 
 NTU, BODY, COCO = get_layout("ntu25"), get_layout("body13"), get_layout("coco17")
 LEFT, RIGHT = NTU.joints.index("left_shoulder"), NTU.joints.index("right_shoulder")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from asma_trainer.errors import RecipeError
-from asma_trainer.recipe import Recipe, load_recipe, recipe_names
-from asma_trainer.recipe_sections import AugmentConfig
+from asma_trainer.recipe.recipe import Recipe, load_recipe, recipe_names
+from asma_trainer.recipe.sections import AugmentConfig
 
 MakeRecipe = Callable[..., Recipe]
 XSUB_STEPS_AN_EPOCH = 40_091 // 128
@@ -21,6 +21,14 @@ XSUB_STEPS_AN_EPOCH = 40_091 // 128
 def test_shipped_recipes_load_and_survive_their_toml(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
+    path = tmp_path / "config.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+@pytest.mark.parametrize("label", ["sit 🪑", "ruhig 静", 'a "quoted" \\ one', "tab\t, bell\x07, delete\x7f"])
+def test_labels_of_any_characters_survive_the_toml(tiny_recipe: MakeRecipe, tmp_path: Path, label: str) -> None:
+    recipe = dataclasses.replace(tiny_recipe(), student=dataclasses.replace(tiny_recipe().student, idle_label=label))
     path = tmp_path / "config.toml"
     path.write_text(recipe.to_toml(), encoding="utf-8")
     assert load_recipe(path) == recipe

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.recordings import by_person, cut, join, standing
+from asma_trainer.calibration.recordings import by_person, cut, join, standing
+from asma_trainer.data.dataset import PreparedDataset
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.2, 2.0])

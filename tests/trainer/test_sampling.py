@@ -14,14 +14,9 @@ from hypothesis import strategies as st
 from asma_edge.buffer import PoseBuffer, resample
 from asma_edge.preprocess import STREAMS, Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.dataset import DatasetInfo, PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.errors import DataError
-from asma_trainer.pretrain import stream_input
-from asma_trainer.recipe_sections import DataConfig
-from asma_trainer.sampling import (
-    Batch,
-    TrainingBatches,
+from asma_trainer.data.batches import Batch, TrainingBatches
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.windows import (
     bodies,
     device_frames,
     evaluation_windows,
@@ -29,6 +24,10 @@ from asma_trainer.sampling import (
     preprocess_spec,
     random_window,
 )
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.errors import DataError
+from asma_trainer.recipe.sections import DataConfig
+from asma_trainer.views.streams import stream_input
 
 Motion = Callable[..., FloatArray]
 ALL_STEPS = ("fill", "centre", "scale", "view")

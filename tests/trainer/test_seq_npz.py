@@ -12,11 +12,11 @@ import pytest
 
 from asma_edge.errors import LayoutError
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.formats import FORMATS, ImportOptions, import_dataset, load_format
-from asma_trainer.formats.arrays import read_npz
-from asma_trainer.formats.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats import FORMATS, ImportOptions, import_source, load_format
+from asma_trainer.formats.parse.names import canonical_joints, known_layout, mirror_labels
+from asma_trainer.formats.parse.npz import read_npz
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 KINECT = get_layout("kinect20")
@@ -49,7 +49,7 @@ def save(tmp_path: Path, **changes: Any) -> Path:
 
 def load(tmp_path: Path, options: ImportOptions | None = None, **changes: Any) -> PreparedDataset:
     source = load_format("seq-npz").open_source(save(tmp_path, **changes), options or ImportOptions())
-    import_dataset(source, tmp_path / "out")
+    import_source(source, tmp_path / "out")
     return PreparedDataset.open(tmp_path / "out")
 
 
@@ -127,7 +127,7 @@ def test_other_joints_become_a_layout_of_their_own(tmp_path: Path) -> None:
 
 def test_joints_can_be_converted_and_test_subjects_chosen(tmp_path: Path) -> None:
     source = load_format("seq-npz").open_source(save(tmp_path), ImportOptions())
-    import_dataset(source, tmp_path / "body", layout=get_layout("body13"), test_subjects=(2,))
+    import_source(source, tmp_path / "body", layout=get_layout("body13"), test_subjects=(2,))
     dataset = PreparedDataset.open(tmp_path / "body")
     assert dataset.info.layout.name == "body13"
     assert not np.isnan(dataset.poses).any()
@@ -171,7 +171,7 @@ def test_arrays_that_do_not_fit_are_refused_by_name(tmp_path: Path, key: str, va
         changes["joint_names"] = np.array([f"thing {n}" for n in range(20)])
     path = save(tmp_path, **changes)
     with pytest.raises(DataError) as caught:
-        import_dataset(load_format("seq-npz").open_source(path, ImportOptions()), tmp_path / "out")
+        import_source(load_format("seq-npz").open_source(path, ImportOptions()), tmp_path / "out")
     assert "some.npz" in str(caught.value)
     assert key in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["some.npz"]
@@ -286,7 +286,7 @@ def test_public_data_sets(name: str, tmp_path: Path) -> None:
     if not path.is_file():
         pytest.skip(f"the data set {name} is not beside this repository")
     layout, counts = COUNTS[name]
-    import_dataset(load_format("seq-npz").open_source(path, ImportOptions()), tmp_path / name)
+    import_source(load_format("seq-npz").open_source(path, ImportOptions()), tmp_path / name)
     dataset = PreparedDataset.open(tmp_path / name)
     assert dataset.info.layout.name == layout
     assert {split: len(dataset.splits[split]) for split in counts} == counts

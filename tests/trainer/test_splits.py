@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asma_trainer.data.splits import by_subject, every_third, from_mask, is_training, test_of, with_validation
 from asma_trainer.errors import DataError
-from asma_trainer.splits import by_subject, every_third, from_mask, is_training, test_of, with_validation
 
 test_of.__test__ = False  # type: ignore[attr-defined]  # a function of the product, not a test
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from asma_edge.buffer import sample_at
 from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset import PreparedDataset
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
-from asma_trainer.synthetic import SynthSettings, invent_person, move, perform, recording, synthesise
-from asma_trainer.synthetic_body import CHANNELS, COLUMN, MIRROR, MIRROR_SIGN, Bones, interpolate, joint_positions
-from asma_trainer.synthetic_motion import ACTIONS, IDLE
+from asma_trainer.synthetic.body import CHANNELS, COLUMN, MIRROR, MIRROR_SIGN, Bones, interpolate, joint_positions
+from asma_trainer.synthetic.motion import ACTIONS, IDLE
+from asma_trainer.synthetic.people import SynthSettings, invent_person, move, perform, recording, synthesise
 
 LAYOUT = get_layout("ntu25")
 JOINT = {name: index for index, name in enumerate(LAYOUT.joints)}

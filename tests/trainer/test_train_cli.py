@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asma_trainer import engine
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.dataset_writer import Clip, DatasetWriter
-from asma_trainer.engine import load_checkpoint
-from asma_trainer.models.stgcn import count_parameters
-from asma_trainer.recipe import load_recipe
+from asma_trainer.cli.train import main
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.engine import loop
+from asma_trainer.engine.checkpoint import load_checkpoint
+from asma_trainer.models.count import count_parameters
+from asma_trainer.recipe.recipe import load_recipe
 from asma_trainer.student_file import StudentFile
 
 Train = Callable[..., int]
@@ -111,7 +112,7 @@ def test_a_killed_run_ends_with_the_same_bits(
     stage: str,
 ) -> None:
     """SIGKILL at random moments, then the same command again: weights, optimiser and log of an unbroken run."""
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)  # after every step, so that there is something to resume
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step, so that there is something to resume
     out = tmp_path / "out"
     shutil.copytree(trained, out, ignore=shutil.ignore_patterns(stage, "evaluate", "student.pt"))
     random, killed = np.random.default_rng(), 0
@@ -185,8 +186,6 @@ def test_settings_that_do_not_fit(refused: Callable[..., str], override: str, na
 
 
 def test_recipes_that_are_not_there(waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from asma_trainer.cli import main
-
     assert main(["run", "--data", str(waves.path), "--recipe", "none", "--out", str(tmp_path / "out")]) == 2
     assert "device-irds" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -314,3 +313,50 @@ def test_whole_actions_two_people_and_every_option(
     assert {"bone_kl", "bone_features", "bone_accuracy"} <= set(
         json.loads((out / "distill" / "all" / "metrics.jsonl").read_text().splitlines()[0])
     )
+
+
+def test_report_of_a_run_and_its_bundle(
+    trained: Path, waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asma_converters import convert
+
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    capsys.readouterr()
+    assert main(["report", str(out), "--data", str(waves.path), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == json.loads((out / "summary.json").read_text())
+    assert summary["bundle"] is summary["agreement"] is summary["peak_rss_mb"] is None
+    assert set(summary["accuracy"]) == {"linear", "teacher", "student_float32"}
+    assert "student int8" not in (out / "report.html").read_text()
+    convert(
+        StudentFile.load(out / "student.pt"), out / "tiny.tflite", max_drop=100.0, min_agreement=0.0, min_accuracy=0.0
+    )
+    assert main(["report", str(out), "--data", str(waves.path)]) == 0
+    text = capsys.readouterr().out
+    assert "== recognise the test clips with the int8 bundle" in text
+    assert text.splitlines()[-1] == f"report: {out / 'report.html'}"
+    summary = json.loads((out / "summary.json").read_text())
+    assert 0 <= summary["accuracy"]["student_int8"] <= 100
+    assert 0 <= summary["agreement"] <= 1
+    page = (out / "report.html").read_text()
+    assert all(heading in page for heading in ("Accuracy", "Watch it recognise", "Confusion", "Training", "Conversion"))
+
+
+def test_reports_of_what_is_no_run(
+    trained: Path, waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.tflite").write_bytes(b"nothing")
+    (tmp_path / "profile.json").write_text("[]")
+    for arguments, message in (
+        ([tmp_path / "empty"], "no evaluated run"),
+        ([trained, "--bundle", tmp_path / "broken.tflite"], "broken.tflite"),
+        ([trained, "--profile", tmp_path / "profile.json"], "no profile that this version reads"),
+    ):
+        before = files(trained)
+        assert main(["report", *map(str, arguments), "--data", str(waves.path)]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "Traceback" not in error
+        assert files(trained) == before

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.data_cli import main
-from asma_trainer.dataset import DatasetInfo
-from asma_trainer.dataset_writer import Clip, DatasetWriter
+from asma_trainer.cli.data import main
+from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.data.writer import Clip, DatasetWriter
 
 POSES = np.random.default_rng(0).normal(size=(30, 2, 13, 3)).astype(np.float32)
 POSES[5, 1, 3] = np.nan

@@ -2,8 +2,8 @@
 
 ::
 
-    RUN/<stage>/<stream>/{last.pt, metrics.jsonl}    pretrain, finetune, align
-    RUN/<stage>/all/{last.pt, metrics.jsonl}         distill, baseline: the students of all streams together
+    RUN/<stage>/<stream>/{last.pt, metrics.jsonl}    what trains stream by stream
+    RUN/<stage>/all/{last.pt, metrics.jsonl}         what trains all streams together, such as the students
     RUN/<stage>/config.toml                          the full settings the stage ran with
     RUN/evaluate/results.json                        accuracies of every stage
     RUN/evaluate/scores.npz                          the student's scores of every test clip, by clip name
@@ -13,47 +13,79 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from asma_edge.files import atomic_file
-from asma_trainer.align import AlignStage
-from asma_trainer.dataset import PreparedDataset
-from asma_trainer.distill import BaselineStage, DistillStage, build_student
-from asma_trainer.engine import Compute, fit, load_checkpoint, seed_of
-from asma_trainer.errors import CheckpointError, DataError
-from asma_trainer.evaluate import FUSED, Accuracy, Evaluator, Scores, confusion_matrix
-from asma_trainer.finetune import FinetuneStage
+from asma_trainer.data.batches import TrainingBatches
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.fit import check_fit
+from asma_trainer.engine.checkpoint import load_checkpoint, other_version
+from asma_trainer.engine.compute import Compute, compute
+from asma_trainer.engine.loop import fit
+from asma_trainer.engine.schedule import seed_of
+from asma_trainer.errors import CheckpointError, RecipeError
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.results import Results, save_scores
+from asma_trainer.methods.registry import method_of
 from asma_trainer.models.student import Student
-from asma_trainer.models.teacher import EncoderPair, Teacher
-from asma_trainer.pretrain import PretrainStage, encoder_config
-from asma_trainer.recipe import Recipe, Stage
-from asma_trainer.recipe_sections import Schedule
-from asma_trainer.sampling import TrainingBatches, one_window_per_clip, preprocess_spec
+from asma_trainer.networks import check_networks
+from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.stages.base import ALL, Stage
+from asma_trainer.stages.identity import digest, fingerprint_of
+from asma_trainer.stages.registry import STAGE, STAGES
+from asma_trainer.stages.scoring import score_stages
 from asma_trainer.student_file import StudentFile
+from asma_trainer.vocabulary import StageName
 
-State = dict[str, Tensor]
-ALL = "all"
-STUDENTS: dict[Stage, str] = {"baseline": "label-only student", "distill": "student"}  # stage: what results call it
 
-# Recipe sections whose change makes a stage's checkpoint another one, besides seed, data and the stages before it.
-_SECTIONS: dict[Stage, tuple[str, ...]] = {
-    "pretrain": ("encoder", "mask", "pretrain"),
-    "finetune": ("encoder", "augment", "finetune"),
-    "align": ("encoder", "augment", "align"),
-    "distill": ("student", "augment", "distill"),
-    "baseline": ("student", "augment", "distill", "finetune"),
-}
-_STUDENT_CONTENT = ("calibration", "golden", "idle_label")  # of [student]: goes into student.pt, trains nothing
+def train(
+    data: str | Path | PreparedDataset,
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["auto", "float32", "bf16"] = "auto",
+    workers: int = 0,
+) -> Run:
+    """Train every stage of a recipe and evaluate it; the same call continues what was interrupted.
+
+        run = train("data/mine", "device-irds", out="runs/mine", overrides={"pretrain.steps": 2000})
+        run.results.accuracy, run.student
+
+    Args:
+        data: a prepared data set.
+        recipe: name, path of a .toml file, or a `Recipe`.
+        out: folder of the run.
+        overrides: of the recipe: {"section.key": value}, or ``section.key=value`` texts.
+        device: ``auto`` takes CUDA where there is one.
+        precision: ``auto`` takes bfloat16 on CUDA devices that compute in it.
+        workers: processes that prepare batches.
+
+    Raises:
+        DataError: the data set is malformed, or not what the recipe asks for.
+        RecipeError: the recipe is malformed or impossible, or training diverged.
+        CheckpointError: ``out`` holds a run of other settings.
+    """
+    dataset = data if isinstance(data, PreparedDataset) else PreparedDataset.open(data)
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides)
+    elif overrides:
+        raise RecipeError(
+            "overrides go with a recipe's name or path",
+            expected="a Recipe as it is, or a name with overrides",
+            got="a Recipe and overrides",
+            hint="use dataclasses.replace, or give the recipe's name",
+        )
+    with compute(device, precision, workers) as where:
+        run = Run(out, dataset, recipe, where)
+        run.stages()
+    return run
 
 
 class Run:
@@ -64,268 +96,147 @@ class Run:
         dataset: a prepared data set.
         recipe: full settings.
         compute: device, precision and processes.
+
+    Raises:
+        DataError: the data set lacks a split, a class or what else the recipe asks for.
+        RecipeError: the recipe names a method or backbone that there is not, or that do not go together.
     """
 
-    def __init__(self, folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> None:
-        self.folder, self.dataset, self.recipe, self.compute = folder, dataset, recipe, compute
+    def __init__(
+        self, folder: str | Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute | None = None
+    ) -> None:
+        self.folder, self.dataset, self.recipe, self.compute = Path(folder), dataset, recipe, compute or Compute()
         self.info = dataset.info
         self.train = dataset.split(recipe.data.train)
-        self._fingerprint = _fingerprint(dataset)
-        preprocess_spec(dataset, recipe.data)
-        self._check_classes()
-        idle = recipe.student.idle_label
-        if idle is not None and idle not in self.info.classes:
-            raise DataError(
-                f"the idle label '{idle}' is not a class of '{dataset.path}'",
-                expected="one of " + ", ".join(self.info.classes),
-                got=idle,
-                hint="correct student.idle_label in the recipe, or remove it",
-            )
+        self._fingerprint = fingerprint_of(dataset)
+        self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
+        check_networks(recipe, method_of(recipe).encoder_names)
+        check_fit(dataset, recipe)
 
-    def stage(self, stage: Stage) -> None:
-        """Run one stage for every stream; finished work is not repeated."""
-        if stage == "evaluate":
-            if self.compute.main:
-                self.evaluate()
-                with atomic_file(self.folder / stage / "config.toml") as temporary:
-                    temporary.write_text(self.recipe.to_toml(), encoding="utf-8")
-            self.compute.wait()
-            return
-        for stream in self._streams_of(stage):
-            self._train(stage, stream)
-        if stage == self.student_stage and self.compute.main:
-            self.student_file().save(self.folder / "student.pt")
-        self.compute.wait()
+    @classmethod
+    def open(cls, folder: str | Path, dataset: PreparedDataset) -> Run:
+        """A run that was evaluated, with the recipe that it was evaluated with.
+
+        Raises:
+            CheckpointError: it was not evaluated.
+            DataError: the data set is not what its recipe asks for.
+        """
+        path = Path(folder) / "evaluate" / "config.toml"
+        if not path.exists():
+            raise CheckpointError(
+                f"'{folder}' is no evaluated run",
+                expected=f"'{path}'",
+                got="no such file",
+                hint="run `asma-train run`, or `asma-train evaluate`, into this folder first",
+            )
+        return cls(folder, dataset, load_recipe(path))
+
+    @property
+    def results(self) -> Results:
+        """What `evaluate` found.
+
+        Raises:
+            CheckpointError: nothing is evaluated yet.
+        """
+        return Results.load(self.folder / "evaluate")
+
+    @property
+    def student(self) -> StudentFile:
+        """RUN/student.pt, ready to convert.
+
+        Raises:
+            CheckpointError: there is none yet.
+        """
+        return StudentFile.load(self.folder / "student.pt")
 
     def stages(self) -> None:
         """Run every stage of the recipe, in its order."""
         for stage in self.recipe.stages:
             self.stage(stage)
 
-    def _streams_of(self, stage: Stage) -> tuple[str, ...]:
-        """The folders of a stage: one a stream, or one for the students of all streams."""
-        return (ALL,) if stage in STUDENTS else self.recipe.streams
+    def stage(self, name: StageName) -> None:
+        """Run one stage to its end; finished work is not repeated."""
+        if name == "evaluate":
+            if self.compute.main:
+                self.evaluate()
+                with atomic_file(self.folder / name / "config.toml") as temporary:
+                    temporary.write_text(self.recipe.to_toml(), encoding="utf-8")
+        else:
+            for unit in STAGE[name].units(self.recipe):
+                self._train(STAGE[name], unit)
+            if name == self.student_stage and self.compute.main:
+                self._save_student()
+        self.compute.wait()
 
-    @property
-    def student_stage(self) -> Stage:
-        """The stage whose students student.pt holds: ``baseline`` where the recipe has that and no distillation."""
-        labels_only = "baseline" in self.recipe.stages and "distill" not in self.recipe.stages
-        return "baseline" if labels_only else "distill"
-
-    def _train(self, stage: Stage, stream: str) -> None:
-        seed = seed_of(self.recipe.seed, *f"{stage}/{stream}".encode())
-        torch.manual_seed(seed)  # initial weights depend on the stage alone, not on what ran before
-        module, schedule = self._module(stage, stream)
-        pretraining = stage == "pretrain"
+    def _train(self, stage: Stage, unit: str) -> None:
+        recipe, schedule = self.recipe, stage.schedule(self.recipe)
+        seed = seed_of(recipe.seed, *f"{stage.name}/{unit}".encode())
+        torch.manual_seed(seed)  # new weights depend on the stage alone, not on what ran before
+        module = stage.build(self.info, recipe, unit)
+        stage.start(module, self, unit)
         batches = TrainingBatches(
-            self.dataset,
-            self.train,
-            self.recipe.data,
-            schedule.batch,
-            seed,
-            (self.recipe.pretrain.augment if pretraining else self.recipe.augment).speed,
-            self.compute.rank,
-            self.compute.world,
-        )
+            self.dataset, self.train, recipe.data, schedule.batch, seed, stage.augment(recipe).speed,
+            self.compute.rank, self.compute.world,
+        )  # fmt: skip
         fit(
-            self.folder / stage / stream,
-            module,
-            batches,
-            schedule,
-            seed=seed,
-            digest=self.digest(stage, stream),
-            config=self.recipe.to_toml(),
-            compute=self.compute,
-            title=f"{stage} {stream}",
-        )
+            self.folder / stage.name / unit, module, batches, schedule, seed=seed, digest=self.digest(stage.name, unit),
+            config=recipe.to_toml(), compute=self.compute, title=f"{stage.name} {unit}",
+        )  # fmt: skip
 
-    def _module(self, stage: Stage, stream: str) -> tuple[nn.Module, Schedule]:
-        """What a stage trains, with the weights that earlier stages left, and for how long."""
-        info, recipe = self.info, self.recipe
-        if stage == "pretrain":
-            return PretrainStage(info, recipe, stream), recipe.pretrain
-        if stage == "finetune":
-            finetune = FinetuneStage(info, recipe, stream)
-            finetune.encoders.load_state_dict(self._encoders("pretrain", stream))
-            return finetune, recipe.finetune
-        if stage == "align":
-            return AlignStage(info, recipe, stream, self._encoders(self._last_encoder_stage, stream)), recipe.align
-        if stage == "distill":
-            teachers = {name: self._state("align", name, "teacher.") for name in recipe.streams}
-            return DistillStage(info, recipe, teachers), recipe.distill
-        return BaselineStage(info, recipe), recipe.distill
+    def digest(self, stage: StageName, unit: str) -> str:
+        """Identifies everything a stage's checkpoint depends on."""
+        return digest(self.recipe, self._fingerprint, stage, unit)
 
-    @property
-    def _last_encoder_stage(self) -> Stage:
-        """The stage whose encoders the teacher is built on."""
-        return "finetune" if "finetune" in self.recipe.stages else "pretrain"
-
-    def _encoders(self, stage: Stage, stream: str) -> State:
-        """Encoders that a stage left; untrained ones if the recipe has no pretraining."""
-        if stage not in self.recipe.stages:
-            return self.untrained_encoders(stream).state_dict()
-        return self._state(stage, stream, "encoders.")
-
-    def untrained_encoders(self, stream: str) -> EncoderPair:
-        """The encoders that pretraining starts from."""
-        torch.manual_seed(seed_of(self.recipe.seed, *f"pretrain/{stream}".encode()))
-        return EncoderPair(self.info.layout, encoder_config(self.recipe))
-
-    def _state(self, stage: Stage, stream: str, prefix: str) -> State:
-        """Part of a finished stage's weights, without its prefix.
+    def trained(self, stage: StageName, unit: str) -> Any:
+        """The finished module of a stage, with its weights, in evaluation mode.
 
         Raises:
             CheckpointError: the stage has not run, not to its end, or with other settings.
         """
-        path = self.folder / stage / stream / "last.pt"
+        weights = self._finished(stage, unit)
+        with torch.random.fork_rng(devices=[]):
+            module = STAGE[stage].build(self.info, self.recipe, unit)
+        module.load_state_dict(weights)
+        return module.eval()
+
+    def _finished(self, stage: StageName, unit: str) -> dict[str, torch.Tensor]:
+        path = self.folder / stage / unit / "last.pt"
         values = load_checkpoint(path)
-        steps = getattr(self.recipe, "distill" if stage == "baseline" else stage).steps
-        if values["digest"] != self.digest(stage, stream) or values["step"] < steps:
+        steps, wanted = STAGE[stage].schedule(self.recipe).steps, self.digest(stage, unit)
+        if values["digest"] != wanted or values["step"] < steps:
             raise CheckpointError(
                 f"'{path}' is not what this recipe needs",
-                expected=f"{stage} of {stream}, {steps} steps with digest {self.digest(stage, stream)}",
-                got=f"{values['step']} steps with digest {values['digest']}",
+                expected=f"{stage} of {unit}, {steps} steps with digest {wanted}",
+                got=f"{values['step']} steps with digest {values['digest']}{other_version(values['digest'], wanted)}",
                 hint=f"run `asma-train {stage}` with this recipe and data to its end first",
             )
-        return {k.removeprefix(prefix): v for k, v in values["model"].items() if k.startswith(prefix)}
+        weights: dict[str, torch.Tensor] = values["model"]
+        return weights
 
-    def digest(self, stage: Stage, stream: str) -> str:
-        """Identifies everything a stage's checkpoint depends on."""
-        recipe = dataclasses.asdict(self.recipe)
-        data = {key: value for key, value in recipe["data"].items() if key != "test"}
-        sections = {name: recipe[name] for name in _SECTIONS[stage]}
-        if "student" in sections:
-            sections["student"] = {k: v for k, v in sections["student"].items() if k not in _STUDENT_CONTENT}
-        before: list[str] = []
-        if stage == "finetune" and "pretrain" in self.recipe.stages:
-            before = [self.digest("pretrain", stream)]
-        elif stage == "align" and self._last_encoder_stage in self.recipe.stages:
-            before = [self.digest(self._last_encoder_stage, stream)]
-        elif stage == "distill":
-            before = [self.digest("align", name) for name in self.recipe.streams]
-        identity = [stage, stream, self.recipe.seed, self.recipe.streams, self._fingerprint, data, sections, before]
-        text = json.dumps(identity if stream == ALL else [*identity[:3], *identity[4:]])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    @property
+    def student_stage(self) -> StageName:
+        """The stage whose students student.pt holds: the distilled ones, unless the recipe trains only others."""
+        return next((stage.name for stage in self._stages if stage.students), "distill")
 
-    def student(self, stage: Stage, stream: str) -> Student:
-        """The student that ``distill`` or ``baseline`` trained."""
-        student = build_student(self.info, self.recipe)
-        student.load_state_dict(self._state(stage, ALL, f"students.{stream}."))
-        return student.eval()
+    def students(self, name: StageName) -> dict[str, Student]:
+        """{stream: student} that a stage has trained."""
+        find = STAGE[name].students
+        return {s: student.eval() for s, student in find(self.trained(name, ALL)).items()} if find else {}
 
-    def teacher(self, stream: str) -> Teacher:
-        """The teacher that ``align`` trained."""
-        teacher = Teacher(
-            self.info.layout, encoder_config(self.recipe), len(self.info.classes), self.recipe.align.tokens
-        )
-        teacher.load_state_dict(self._state("align", stream, "teacher."))
-        return teacher.eval()
-
-    def student_file(self, accuracies: Sequence[Accuracy] = ()) -> StudentFile:
-        """Everything that student.pt holds."""
-        recipe, info = self.recipe, self.info
-        calibration, _ = one_window_per_clip(
-            self.dataset, self.train, recipe.data, recipe.student.calibration, recipe.seed
-        )
-        golden, labels = one_window_per_clip(
-            self.dataset, self.dataset.split(recipe.data.test[0]), recipe.data, recipe.student.golden, recipe.seed
-        )
-        return StudentFile(
-            models={stream: self.student(self.student_stage, stream) for stream in recipe.streams},
-            kind=recipe.student.kind,
-            layout=info.layout,
-            labels=info.classes,
-            sampling=recipe.data.sampling,
-            fps=recipe.data.fps if recipe.data.sampling == "window" else info.fps,
-            window=recipe.data.frames,
-            fusion=tuple(recipe.stream_weights.values()),
-            preprocess=preprocess_spec(self.dataset, recipe.data),
-            calibration=calibration,
-            golden=golden,
-            golden_labels=labels,
-            idle_label=recipe.student.idle_label,
-            provenance={
-                "recipe": recipe.name,
-                "data": info.source,
-                "licence": info.licence,
-                "training_clips": len(self.train),
-                "accuracy": [dataclasses.asdict(row) for row in accuracies],
-            },
-        )
-
-    def evaluate(self) -> list[Accuracy]:
-        """Score every stage that has run; writes results.json, scores.npz, and renews student.pt with the figures."""
+    def evaluate(self) -> Results:
+        """Score every stage of the recipe; writes results.json, scores.npz, and renews student.pt with the figures."""
+        for stage in self._stages:  # refused now rather than after minutes of probing
+            for unit in stage.units(self.recipe):
+                self._finished(stage.name, unit)
         evaluator = Evaluator(self.dataset, self.recipe, self.compute)
-        stages, streams = self.recipe.stages, self.recipe.streams
-        for stage in stages:  # refused now rather than after minutes of probing
-            for stream in self._streams_of(stage) if stage != "evaluate" else ():
-                self._state(stage, stream, "")
-        rows: list[Accuracy] = []
-        if {"pretrain", "finetune", "align"} & set(stages):
-            _say("linear probe of untrained encoders")
-            rows += evaluator.probe({stream: self.untrained_encoders(stream) for stream in streams}, "untrained linear")
-        if "pretrain" in stages:
-            _say("linear probe of pretrained encoders")
-            rows += evaluator.probe({stream: self._pretrained(stream) for stream in streams}, "linear")
-        confusion: dict[str, Any] = {}
-        if "align" in stages:
-            _say("teacher")
-            rows += evaluator.accuracies(
-                "teacher", evaluator.classify({stream: self.teacher(stream) for stream in streams})
-            )
-        for stage, name in STUDENTS.items():
-            if stage in stages:
-                _say(name)
-                students = {stream: self.student(stage, stream) for stream in streams}
-                scores = evaluator.classify(students)
-                rows += evaluator.accuracies(name, scores)
-                counts = confusion_matrix(scores[FUSED], evaluator.label)
-                confusion = {"labels": self.info.classes, "counts": counts.tolist()}
-                if stage == self.student_stage:
-                    self._save_scores(evaluator, scores)
-        results = {"accuracy": [dataclasses.asdict(row) for row in rows], "confusion": confusion}
-        with atomic_file(self.folder / "evaluate" / "results.json") as temporary:
-            temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        if self.student_stage in stages:
-            self.student_file(rows).save(self.folder / "student.pt")
-        return rows
+        results, scores = score_stages(self._stages, self, evaluator, self.student_stage)
+        if scores is not None:
+            save_scores(self.folder / "evaluate", self.dataset.name[evaluator.clips], scores)
+        results.save(self.folder / "evaluate")
+        if self.student_stage in self.recipe.stages:
+            self._save_student(results.accuracy)
+        return results
 
-    def _save_scores(self, evaluator: Evaluator, scores: Mapping[str, Scores]) -> None:
-        arrays: dict[str, Any] = {"name": self.dataset.name[evaluator.clips], **scores}
-        with atomic_file(self.folder / "evaluate" / "scores.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
-
-    def _pretrained(self, stream: str) -> EncoderPair:
-        pair = self.untrained_encoders(stream)
-        pair.load_state_dict(self._encoders("pretrain", stream))
-        return pair
-
-    def _check_classes(self) -> None:
-        """Refuse a training split that lacks a class which a test split asks for."""
-        trained = set(self.dataset.label[self.train].tolist())
-        for name in self.recipe.data.test:
-            unseen = set(self.dataset.label[self.dataset.split(name)].tolist()) - trained
-            if unseen:
-                raise DataError(
-                    f"split '{name}' has classes without any training clip",
-                    expected=f"every class of '{name}' also in '{self.recipe.data.train}'",
-                    got=", ".join(self.info.classes[label] for label in sorted(unseen)),
-                    hint="choose other splits, or record the missing classes for training",
-                )
-
-
-def _say(what: str) -> None:
-    print(f"evaluate: {what}", file=sys.stderr, flush=True)
-
-
-def _fingerprint(dataset: PreparedDataset) -> str:
-    """Identifies a data set by its description, index and the beginning of its poses.
-
-    Whom to thank and the licence shape no weight: they may be stated after training.
-    """
-    described = dataclasses.asdict(dataclasses.replace(dataset.info, source="", licence=""))
-    digest = hashlib.sha256(json.dumps(described).encode())
-    digest.update((dataset.path / "index.npz").read_bytes())
-    digest.update(np.ascontiguousarray(dataset.poses[:1000]).tobytes())
-    digest.update(str(dataset.poses.shape).encode())
-    return digest.hexdigest()[:16]
+    def _save_student(self, accuracies: Sequence[Accuracy] = ()) -> None:
+        students = self.students(self.student_stage)
+        StudentFile.pack(self.dataset, self.recipe, students, accuracies).save(self.folder / "student.pt")

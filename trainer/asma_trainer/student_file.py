@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,17 @@ from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
 from asma_edge.preprocess import PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.windows import one_window_per_clip, preprocess_spec
 from asma_trainer.errors import CheckpointError
-from asma_trainer.models.student import Student, StudentKind, student_config
+from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.models.student import Student, student_config
+from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.tensor_file import read_tensors
+from asma_trainer.vocabulary import Sampling, StudentKind
 
 KIND = "asma-student"
 FORMAT_VERSION = 1
-Sampling = Literal["window", "clip"]
 _KINDS: tuple[str, ...] = typing.get_args(StudentKind)
 
 
@@ -76,7 +81,43 @@ class StudentFile:
         """{stream: (n, T, V, 3)} model inputs from (n, T + 1, V, 3) frames such as ``calibration``."""
         return to_streams(frames[:, 1:], frames[:, 0], self.layout, self.streams, self.preprocess.units)
 
-    def save(self, path: Path) -> None:
+    @classmethod
+    def pack(
+        cls,
+        dataset: PreparedDataset,
+        recipe: Recipe,
+        models: Mapping[str, Student],
+        accuracies: Sequence[Accuracy] = (),
+    ) -> StudentFile:
+        """Trained students with all that the converter needs of their data set and recipe."""
+        info, train = dataset.info, dataset.split(recipe.data.train)
+        held_out = dataset.split(recipe.data.test[0])
+        calibration, _ = one_window_per_clip(dataset, train, recipe.data, recipe.student.calibration, recipe.seed)
+        golden, labels = one_window_per_clip(dataset, held_out, recipe.data, recipe.student.golden, recipe.seed)
+        return cls(
+            models=models,
+            kind=recipe.student.kind,
+            layout=info.layout,
+            labels=info.classes,
+            sampling=recipe.data.sampling,
+            fps=recipe.data.fps if recipe.data.sampling == "window" else info.fps,
+            window=recipe.data.frames,
+            fusion=tuple(recipe.stream_weights.values()),
+            preprocess=preprocess_spec(dataset, recipe.data),
+            calibration=calibration,
+            golden=golden,
+            golden_labels=labels,
+            idle_label=recipe.student.idle_label,
+            provenance={
+                "recipe": recipe.name,
+                "data": info.source,
+                "licence": info.licence,
+                "training_clips": len(train),
+                "accuracy": [dataclasses.asdict(row) for row in accuracies],
+            },
+        )
+
+    def save(self, path: str | Path) -> None:
         """Write the file whole, or not at all."""
         config = next(iter(self.models.values())).backbone.config
         values = {
@@ -98,7 +139,7 @@ class StudentFile:
             "provenance": self.provenance,
             "weights": {stream: model.state_dict() for stream, model in self.models.items()},
         }
-        with atomic_file(path) as temporary:
+        with atomic_file(Path(path)) as temporary:
             torch.save({**values, "digest": _digest(values)}, temporary)
 
     @classmethod

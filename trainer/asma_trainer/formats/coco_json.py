@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout, convert, get_layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.writer import Clip
 from asma_trainer.formats import ImportOptions, Source, recordings
-from asma_trainer.formats.json_text import numbers, read_json
-from asma_trainer.formats.listing import bad_file, shown
-from asma_trainer.formats.names import canonical_joints, known_layout
-from asma_trainer.formats.people import to_clip
+from asma_trainer.formats.parse.files import bad_file, shown
+from asma_trainer.formats.parse.json_text import numbers, read_json
+from asma_trainer.formats.parse.names import canonical_joints, known_layout
+from asma_trainer.formats.parse.people import to_clip
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "keypoints in COCO's JSON format (annotations or results), one file a clip"

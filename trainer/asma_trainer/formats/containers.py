@@ -13,9 +13,8 @@ import numpy.typing as npt
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_trainer.formats import ImportOptions
-from asma_trainer.formats.json_text import MAX_COORDINATE
-from asma_trainer.formats.listing import bad_file, read_text, shown
-from asma_trainer.formats.recordings import file_entry
+from asma_trainer.formats.parse.files import bad_file, file_entry, read_text, shown
+from asma_trainer.formats.parse.json_text import MAX_COORDINATE
 
 # Joints are told by their number alone, as in the projects that made these containers.
 _BY_COUNT: dict[int, tuple[str, Units]] = {

@@ -19,12 +19,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits
+from asma_trainer.data.writer import Clip
 from asma_trainer.formats import ImportOptions, Source, containers
-from asma_trainer.formats.arrays import DAMAGE, read_header
-from asma_trainer.formats.listing import Entry, Part, bad_file, open_member
-from asma_trainer.formats.recordings import file_entry
-from asma_trainer.splits import ClipTable, Splits
+from asma_trainer.formats.parse.files import Entry, Part, bad_file, file_entry, open_member
+from asma_trainer.formats.parse.npz import DAMAGE, read_header
 
 SUMMARY = "x_train, y_train, x_test, y_test of CTR-GCN and its followers"
 

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import Layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits, from_mask
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source
-from asma_trainer.formats.asf_amc import Skeleton, parse_amc, parse_asf, positions
-from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_text
-from asma_trainer.formats.names import canonical_joints
-from asma_trainer.formats.numbers import checked_poses
-from asma_trainer.splits import ClipTable, Splits, from_mask
+from asma_trainer.formats.parse.asf_amc import Skeleton, parse_amc, parse_asf, positions
+from asma_trainer.formats.parse.files import Entry, Part, bad_file, list_files, read_text
+from asma_trainer.formats.parse.names import canonical_joints
+from asma_trainer.formats.parse.numbers import checked_poses
 
 SUMMARY = "HDM05: a folder or zip archive of cut motions (.amc) and their skeletons (.asf)"
 

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset_writer import Clip
-from asma_trainer.formats import ImportOptions, Published, Source, published_counts
-from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
-from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
-from asma_trainer.splits import ClipTable, Splits, from_mask
+from asma_trainer.data.splits import ClipTable, Splits, from_mask
+from asma_trainer.data.writer import Clip
+from asma_trainer.formats import ImportOptions, Source
+from asma_trainer.formats.base import Published, published_counts
+from asma_trainer.formats.parse.files import Entry, bad_file, list_files, read_bytes
+from asma_trainer.formats.parse.numbers import checked_poses, nan_where_absent, parse_table
 
 SUMMARY = "IntelliRehabDS: a folder or zip archive of its simplified .txt files"
 

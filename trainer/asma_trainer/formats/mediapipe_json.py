@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
-from asma_trainer.formats.json_text import numbers, read_json
-from asma_trainer.formats.listing import bad_file, shown
-from asma_trainer.formats.recordings import Recording, at_rate, check_rate, find_files, label_recordings
+from asma_trainer.formats import ImportOptions, Source, recordings
+from asma_trainer.formats.base import DEFAULT_FPS
+from asma_trainer.formats.parse.files import bad_file, shown
+from asma_trainer.formats.parse.json_text import numbers, read_json
+from asma_trainer.formats.rates import at_rate, check_rate
+from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "MediaPipe Pose landmarks, one JSON file a clip"
 

@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits, from_mask
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Source, published_counts
-from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes
+from asma_trainer.formats import ImportOptions, Source
+from asma_trainer.formats.base import published_counts
 from asma_trainer.formats.ntu_classes import NTU_CLASSES
-from asma_trainer.formats.ntu_skeleton import FPS, PEOPLE, choose_people, parse_skeleton
-from asma_trainer.splits import ClipTable, Splits, from_mask
+from asma_trainer.formats.parse.files import Entry, bad_file, list_files, read_bytes
+from asma_trainer.formats.parse.ntu_skeleton import FPS, PEOPLE, choose_people, parse_skeleton
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _MAX_BYTES = 64 << 20  # the longest real file has a few

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, recordings
-from asma_trainer.formats.json_text import numbers, read_json
-from asma_trainer.formats.listing import Entry, bad_file
-from asma_trainer.formats.people import to_clip
+from asma_trainer.formats.parse.files import Entry, bad_file
+from asma_trainer.formats.parse.json_text import numbers, read_json
+from asma_trainer.formats.parse.people import to_clip
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "OpenPose JSON files, one a frame (BODY_25, BODY_25B or COCO 18)"

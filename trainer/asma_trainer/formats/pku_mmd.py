@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Omitted, Source, published_counts
-from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text
-from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
-from asma_trainer.splits import ClipTable, Splits
+from asma_trainer.formats import ImportOptions, Omitted, Source
+from asma_trainer.formats.base import published_counts
+from asma_trainer.formats.parse.files import Entry, Part, bad_file, list_files, read_bytes, read_text
+from asma_trainer.formats.parse.numbers import checked_poses, nan_where_absent, parse_table
 
 CLASSES = (
     "bow", "brush hair", "brush teeth", "check time", "cheer up", "clap", "cross hands in front", "drink water", "drop",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asma_trainer.formats import ImportOptions, Published, Source
+from asma_trainer.formats import ImportOptions, Source
+from asma_trainer.formats.base import Published
 from asma_trainer.formats.pku_mmd import CREDIT, V2, add_arguments, open_release
 
 __all__ = ["PUBLISHED", "SUMMARY", "add_arguments", "open_source"]

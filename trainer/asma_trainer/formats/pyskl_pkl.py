@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from asma_edge.preprocess import Units
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, containers, recordings
-from asma_trainer.formats.listing import Entry, Part, bad_file, shown
-from asma_trainer.formats.recordings import file_entry
-from asma_trainer.formats.safe_pickle import PickledArray, as_array, load_pickle
-from asma_trainer.splits import ClipTable, Splits
+from asma_trainer.formats.parse.files import Entry, Part, bad_file, file_entry, shown
+from asma_trainer.formats.parse.safe_pickle import PickledArray, as_array, load_pickle
 
 SUMMARY = "annotation pickle of PYSKL or MMAction2 (read without running it)"
 

@@ -14,28 +14,24 @@ archive, or one file.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
-from asma_edge.buffer import resample
 from asma_edge.skeleton import FloatArray
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions
-from asma_trainer.formats.listing import Entry, bad_file, list_files, read_bytes, shown
-from asma_trainer.splits import ClipTable, Splits
+from asma_trainer.formats.parse.files import Entry, bad_file, file_entry, list_files, shown
+from asma_trainer.formats.parse.text import read_rows
 
 UNLABELLED = "unlabelled"
 _COLUMNS = ("subject", "camera", "setup")
 _LISTED = 5
-_SAME_RATE = 0.05  # cameras and clocks are never exact
 
 
 @dataclass(frozen=True)
@@ -140,15 +136,6 @@ def find_files(root: Path, suffixes: Sequence[str], what: str) -> dict[str, Entr
     return files
 
 
-def file_entry(path: Path) -> Entry:
-    """A file that the user named."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise bad_file(path, "a file", str(error), hint="check the path") from error
-    return Entry(str(path), status.st_size, status.st_mtime_ns)
-
-
 def label_recordings(root: Path, files: Mapping[str, Sequence[Entry]], options: ImportOptions) -> Recordings:
     """What is performed in each of the clips {name: files}, by the options that the user gave.
 
@@ -245,86 +232,3 @@ def _from_table(
         if values.get("split"):
             members.setdefault(values["split"], set()).add(name)
     return given, members
-
-
-def read_rows(
-    path: Path, required: Sequence[str], optional: Sequence[str] = (), header: Sequence[str] | None = None
-) -> list[tuple[int, dict[str, str]]]:
-    """(line number, {column: text}) of a CSV file whose first line names its columns, unless ``header`` does.
-
-    Raises:
-        DataError: the file is not such a table; the message names the line.
-    """
-    reader = csv.reader(io.StringIO(decode(path, read_bytes(file_entry(path)))), strict=True)
-    rows = []
-    try:
-        if header is None:
-            header = [cell.strip().lower() for cell in next(reader, [])]
-        unknown = [cell for cell in header if cell not in (*required, *optional)]
-        if unknown or len(set(header)) != len(header) or not set(required) <= set(header):
-            wanted = ", ".join(required) + (f" and perhaps {', '.join(optional)}" if optional else "")
-            raise bad_file(path, f"columns {wanted}", ", ".join(header) or "an empty line", line=1)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise bad_file(path, f"{len(header)} cells", f"{len(cells)} cells", line=reader.line_num)
-            rows.append((reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-    except csv.Error as error:
-        raise bad_file(path, "a CSV file", str(error), line=reader.line_num) from error
-    return rows
-
-
-def decode(entry: object, data: bytes) -> str:
-    """Text of a file, UTF-8 with or without a byte order mark.
-
-    Raises:
-        DataError: it is not UTF-8; the message names the offset.
-    """
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise bad_file(entry, "text (UTF-8)", f"other bytes at offset {error.start}") from error
-
-
-def at_rate(recording: Recording, poses: FloatArray, own: float, wanted: float, asked: bool) -> FloatArray:
-    """(T', M, V, 3) a clip (T, M, V, 3) of ``own`` frames a second at the data set's rate.
-
-    Args:
-        asked: whether the user chose the data set's rate (``--fps``), so that any other is resampled to it.
-
-    Raises:
-        DataError: the rates differ and nobody has asked for one of them.
-    """
-    if own == wanted:
-        return poses
-    if asked:
-        return resample(poses, own, wanted)
-    same_rate(recording, own, wanted)
-    return poses
-
-
-def same_rate(recording: Recording, own: float, wanted: float) -> None:
-    """Refuse a file whose frames a second are not those of the first file.
-
-    Raises:
-        DataError: they differ.
-    """
-    if abs(own - wanted) > _SAME_RATE * wanted:
-        raise bad_file(
-            recording,
-            f"{wanted:g} frames a second, as in the first file",
-            f"{own:g}",
-            hint=f"--fps {wanted:g} resamples all files to one rate",
-        )
-
-
-def check_rate(entry: object, value: Any) -> float:
-    """Frames per second as a file states them.
-
-    Raises:
-        DataError: not a number above 0 and up to 1000.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1000:
-        raise bad_file(entry, "frames per second above 0, at most 1000", shown(value))
-    return float(value)

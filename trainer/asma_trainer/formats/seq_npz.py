@@ -25,13 +25,14 @@ import numpy.typing as npt
 
 from asma_edge.errors import LayoutError
 from asma_edge.skeleton import FloatArray, Layout, conversion
-from asma_trainer.dataset import IntArray
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.dataset import IntArray
+from asma_trainer.data.splits import Splits, from_mask
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source
-from asma_trainer.formats.arrays import read_npz
-from asma_trainer.formats.names import canonical_joints, known_layout
-from asma_trainer.splits import Splits, from_mask
+from asma_trainer.formats import ImportOptions, Source
+from asma_trainer.formats.base import DEFAULT_FPS
+from asma_trainer.formats.parse.names import canonical_joints, known_layout
+from asma_trainer.formats.parse.npz import read_npz
 
 SUMMARY = "one .npz with xyz, offsets, label, class_names and joint_names"
 

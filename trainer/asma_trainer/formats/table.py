@@ -35,22 +35,17 @@ from asma_edge.buffer import sample_at
 from asma_edge.errors import AsmaError
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import LAYOUT_NAMES, FloatArray, Layout, conversion, get_layout
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import DEFAULT_FPS, ImportOptions, Source, recordings
-from asma_trainer.formats.listing import bad_file, read_bytes, shown
-from asma_trainer.formats.names import canonical_joints, known_layout
-from asma_trainer.formats.people import to_clip
-from asma_trainer.formats.recordings import (
-    Recording,
-    check_rate,
-    decode,
-    file_entry,
-    find_files,
-    label_recordings,
-    same_rate,
-)
-from asma_trainer.formats.table_rows import MAX_FRAMES, Content, load
+from asma_trainer.formats import ImportOptions, Source, recordings
+from asma_trainer.formats.base import DEFAULT_FPS
+from asma_trainer.formats.parse.files import bad_file, file_entry, read_bytes, shown
+from asma_trainer.formats.parse.names import canonical_joints, known_layout
+from asma_trainer.formats.parse.people import to_clip
+from asma_trainer.formats.parse.table_rows import MAX_FRAMES, Content, load
+from asma_trainer.formats.parse.text import decode
+from asma_trainer.formats.rates import check_rate, same_rate
+from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "your own recordings: csv with time, joint, x, y, [z, score, person], or jsonl; one file a clip"
 
@@ -94,7 +89,7 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[Layout,
     problem: DataError | None = None
     for recording in rows:
         try:
-            content = load(recording)
+            content = load(recording, recording.file)
             layout = _named_layout(said) if said else _found_layout(recording, content)
             _order(recording, content, layout)
             fps = options.fps if options.fps is not None else check_rate(recording, _rate(recording, content.times))
@@ -167,7 +162,7 @@ def _rate(recording: Recording, times: list[float]) -> float:
 def _read(
     recording: Recording, layout: Layout, units: Units, said: bool, fps: float, asked: bool, people: int
 ) -> Iterator[Clip]:
-    content = load(recording)
+    content = load(recording, recording.file)
     if not said and content.metres is not None and content.metres != (units == "metres"):
         raise bad_file(recording, f"{units}, as in the first file", "a z" if content.metres else "no z")
     if not asked and len(content.times) > 1:

@@ -19,11 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from asma_edge.skeleton import get_layout
-from asma_trainer.dataset_writer import Clip
-from asma_trainer.formats import ImportOptions, Omitted, Published, Source, published_counts
-from asma_trainer.formats.listing import Entry, Part, bad_file, list_files, read_bytes, read_text, shown
-from asma_trainer.formats.numbers import checked_poses, nan_where_absent, parse_table
-from asma_trainer.splits import ClipTable, Splits, from_mask
+from asma_trainer.data.splits import ClipTable, Splits, from_mask
+from asma_trainer.data.writer import Clip
+from asma_trainer.formats import ImportOptions, Omitted, Source
+from asma_trainer.formats.base import Published, published_counts
+from asma_trainer.formats.parse.files import Entry, Part, bad_file, list_files, read_bytes, read_text, shown
+from asma_trainer.formats.parse.numbers import checked_poses, nan_where_absent, parse_table
 
 SUMMARY = "UTKinect-Action3D: a folder or zip archive with joints_sXX_eYY.txt and actionLabel.txt"
 

@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.preprocess import Units
-from asma_trainer.dataset_writer import Clip
+from asma_trainer.data.splits import ClipTable, Splits
+from asma_trainer.data.writer import Clip
 from asma_trainer.formats import ImportOptions, Source, containers
-from asma_trainer.formats.arrays import read_header
-from asma_trainer.formats.listing import Part, bad_file, shown
-from asma_trainer.formats.recordings import file_entry
-from asma_trainer.formats.safe_pickle import as_array, load_pickle
-from asma_trainer.splits import ClipTable, Splits
+from asma_trainer.formats.parse.files import Part, bad_file, file_entry, shown
+from asma_trainer.formats.parse.npz import read_header
+from asma_trainer.formats.parse.safe_pickle import as_array, load_pickle
 
 SUMMARY = "x.npy (N, C, T, V, M) with label.pkl, as ST-GCN writes them"
 

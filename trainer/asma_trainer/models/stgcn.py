@@ -10,7 +10,6 @@ one matrix product over joints and one over channels (about 1.5 times faster on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
+from asma_trainer.models.backbone import Backbone
+from asma_trainer.recipe.sections import EncoderConfig
+from asma_trainer.vocabulary import ENCODER_CHANNELS, ENCODER_DROPOUT, ENCODER_STRIDES
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,7 @@ class STGCNConfig:
         return field
 
 
-TEACHER_CONFIG = STGCNConfig(
-    channels=(16, 16, 16, 16, 32, 32, 32, 64, 64, 256), strides=(1, 1, 1, 1, 2, 1, 1, 2, 1, 1), dropout=0.5
-)
+TEACHER_CONFIG = STGCNConfig(ENCODER_CHANNELS, ENCODER_STRIDES, dropout=ENCODER_DROPOUT)
 
 
 class GraphConv(nn.Module):
@@ -105,6 +105,7 @@ class Block(nn.Module):
             self.residual = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out))
 
     def forward(self, x_PTVC: Tensor, joints: Tensor | None = None) -> Tensor:
+        """(P, T', V', D) of (P, T, V, C); ``joints`` (V',) are the joints that x holds, all of them if None."""
         # Convolutions see (P, C, T, V) views of the same channels-last memory.
         x_PCTV = x_PTVC.permute(0, 3, 1, 2)
         y = F.relu(self.graph_bn(self.graph(x_PTVC, joints).permute(0, 3, 1, 2)))
@@ -116,7 +117,7 @@ class Block(nn.Module):
         return F.relu(y).permute(0, 2, 3, 1)
 
 
-class STGCN(nn.Module):
+class STGCN(Backbone):
     """Backbone: input BatchNorm over joints and channels, then blocks.
 
     Args:
@@ -139,11 +140,11 @@ class STGCN(nn.Module):
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @property
-    def features(self) -> int:
+    def width(self) -> int:
         """D, channels of the last block."""
         return self.config.channels[-1]
 
-    def forward(self, x_PTVC: Tensor, joints: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
+    def features(self, x_PTVC: Tensor, joints: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
         """Feature maps (P, T', V', D).
 
         Args:
@@ -162,23 +163,6 @@ class STGCN(nn.Module):
         return x
 
 
-def count_parameters(modules: Sequence[nn.Module] | nn.Module) -> int:
-    """Trainable numbers in a module or several."""
-    parts = [modules] if isinstance(modules, nn.Module) else modules
-    return sum(p.numel() for module in parts for p in module.parameters())
-
-
-def count_macs(
-    layout: Layout, config: STGCNConfig, frames: int, people: int = 1, classes: int = 0, streams: int = 1
-) -> int:
-    """Multiply-accumulates of one forward pass, graph multiplication included (FLOPs are twice this)."""
-    V, C, T, K = layout.num_joints, 3, frames, 3
-    total = 0
-    for index, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
-        total += K * C * channels * T * V + K * channels * T * V * V
-        T = (T - config.kernel) // stride + 1 if config.valid else (T - 1) // stride + 1
-        total += config.kernel * channels * channels * T * V
-        if index > 0 and (channels != C or stride != 1):
-            total += C * channels * T * V
-        C = channels
-    return streams * (total * people + C * classes)
+def stgcn(layout: Layout, encoder: EncoderConfig) -> STGCN:
+    """The backbone that a recipe's ``[encoder]`` describes."""
+    return STGCN(layout, STGCNConfig(encoder.channels, encoder.strides, encoder.kernel, encoder.dropout))

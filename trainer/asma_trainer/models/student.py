@@ -7,17 +7,13 @@ one frame at a time with cached state computes exactly the clip model.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
+from asma_trainer.models.pooling import mean_over_people
 from asma_trainer.models.stgcn import STGCN, STGCNConfig
-from asma_trainer.models.teacher import mean_over_people
-
-StudentKind = Literal["device", "paper"]
-STUDENT_CHANNELS = (16, 16, 16, 16, 128)
+from asma_trainer.vocabulary import STUDENT_CHANNELS, StudentKind
 
 
 def student_config(
@@ -48,6 +44,7 @@ class Student(nn.Module):
         return logits
 
     def forward(self, x_PTVC: Tensor, owner_P: Tensor | None = None, clips: int | None = None) -> Tensor:
+        """(N, K) logits; of each body alone where nobody says which clips they belong to."""
         features = self.embed(x_PTVC)
         if owner_P is not None and clips is not None:
             features = mean_over_people(features, owner_P, clips)

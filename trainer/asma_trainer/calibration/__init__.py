@@ -1,0 +1,1 @@
+"""A bundle made sure of itself: temperature, familiarity and decisions, from recordings."""

@@ -1,0 +1,1 @@
+"""The commands asma-data and asma-train: arguments in, exit codes out."""

@@ -1,0 +1,125 @@
+"""``asma-train``: train and evaluate a recipe on a prepared data set."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from asma_edge.errors import AsmaError
+from asma_trainer.cli import calibrate
+from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.engine.compute import compute
+from asma_trainer.evaluation.metrics import Accuracy, accuracy_table
+from asma_trainer.evaluation.results import Results
+from asma_trainer.recipe.recipe import load_recipe, recipe_names
+from asma_trainer.report.build import Options, report_run
+from asma_trainer.run import Run
+from asma_trainer.stages.registry import STAGES
+
+_COMMANDS: dict[str, str] = {
+    **{stage.name: stage.help for stage in STAGES},
+    "evaluate": "score every stage on the test splits",
+    "run": "every stage of the recipe, in its order",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="asma-train",
+        description="Train ASMa on a prepared data set. The same command continues a run that was interrupted.",
+        epilog="Several GPUs or machines: torchrun --nproc-per-node N -m asma_trainer.cli.train STAGE ...",
+    )
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, text in _COMMANDS.items():
+        stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        stage.add_argument("--data", type=Path, required=True, metavar="D", help="prepared data set (see asma-data)")
+        stage.add_argument(
+            "--recipe", required=True, metavar="R", help=f"{', '.join(recipe_names())}, or the path of a .toml file"
+        )
+        stage.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        stage.add_argument(
+            "--set", action="append", default=[], metavar="section.key=value", help="override a recipe key (repeatable)"
+        )
+        stage.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+        stage.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto")
+        stage.add_argument(
+            "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
+        )
+        stage.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    text = "one page and a summary of a finished run, and of the bundle made from it"
+    report = stages.add_parser("report", help=text, description=text[0].upper() + text[1:] + ".")
+    report.add_argument("out", type=Path, metavar="RUN", help="folder of the run; receives report.html, summary.json")
+    report.add_argument("--data", type=Path, required=True, metavar="D", help="the prepared data set of the run")
+    report.add_argument("--bundle", type=Path, metavar="F", help="default: RUN/RECIPE.tflite where there is one")
+    report.add_argument("--profile", type=Path, metavar="P", help="default: RUN/profile.json where there is one")
+    report.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit 0 when done, 2 on bad input, 130 when interrupted (run it again to continue)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["calibrate"]:  # takes a bundle, not a recipe
+        return calibrate.main(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        if options.stage == "report":
+            return _report(options)
+        recipe = load_recipe(options.recipe, options.set)
+        dataset = PreparedDataset.open(options.data)
+        with compute(options.device, options.precision, options.workers) as where:
+            run = Run(options.out, dataset, recipe, where)
+            if options.stage == "run":
+                run.stages()
+            else:
+                run.stage(options.stage)
+            if where.main:
+                _show(options.out, options.stage, options.json)
+    except AsmaError as error:
+        print(f"asma-train: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        print(f"asma-train: cannot write: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("asma-train: interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    return OK
+
+
+def _report(options: argparse.Namespace) -> int:
+    run = Run.open(options.out, PreparedDataset.open(options.data))
+    tell = (lambda _: None) if options.json else print
+    settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
+    rows, summary = report_run(run, settings)
+    print(json.dumps(summary) if options.json else f"{accuracy_table(rows)}\nreport: {run.folder / 'report.html'}")
+    return OK
+
+
+def _show(folder: Path, stage: str, as_json: bool) -> None:
+    rows: Sequence[Accuracy] = ()
+    if stage in ("evaluate", "run") and (folder / "evaluate" / "results.json").exists():
+        rows = Results.load(folder / "evaluate").accuracy
+    if as_json:
+        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": [dataclasses.asdict(row) for row in rows]}))
+        return
+    if rows:
+        print(accuracy_table(rows))
+    print(f"done: {folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

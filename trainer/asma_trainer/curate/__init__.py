@@ -1,0 +1,1 @@
+"""Look at data sets and put them right: label, check, describe, draw."""

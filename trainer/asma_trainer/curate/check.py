@@ -1,0 +1,207 @@
+"""What is suspicious about a prepared data set: ``asma-data check``.
+
+The measurements of frames are in `asma_trainer.curate.frames`; here is what concerns whole clips, and what of all this
+becomes an error or a warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from asma_edge.pose_check import check_poses
+from asma_trainer.curate.frames import is_absurd, measure_frames
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.splits import is_training, test_of
+from asma_trainer.formats.base import count_remarks
+from asma_trainer.formats.registry import published_of
+
+# Beyond these a finding becomes a warning. Joints of consumer sensors jitter; these are far above the jitter.
+NAN_SHARE = 0.2  # of a joint's frames
+FROZEN_SHARE = 0.2  # of all frames identical to the one before
+STILL_SHARE = 0.5  # of the frames in which most other joints move
+TELEPORT_SHARE = 0.01  # of all frames
+SWAP_SHARE = 0.002  # of all frames; the depth sensors of published sets stay below half of it
+BONE_VARIATION = 0.25  # standard deviation / mean of a bone's length within a clip
+POSE_SHARE = 0.1  # of all clips; of recorded sets as they should be, fewer than 1 in 1,000 have a finding
+CLASS_RATIO = 10.0  # largest class / smallest class
+_LISTED = 10
+_WORST = 3
+
+
+def check(dataset: PreparedDataset) -> dict[str, Any]:
+    """Look at every frame.
+
+    Returns:
+        the findings by name, and two lists of sentences: ``errors`` (the data set is unusable as it is) and
+        ``warnings`` (it can be used, but know this).
+    """
+    lengths = dataset.lengths
+    findings = {
+        "frames": int(dataset.offsets[-1]),
+        "length": {"min": int(lengths.min()), "median": int(np.median(lengths)), "max": int(lengths.max())},
+        **measure_frames(dataset),
+        "shared_subjects": _shared_subjects(dataset),
+        "duplicates": _duplicates(dataset),
+        "pose_findings": _pose_findings(dataset),
+        "class_counts": np.bincount(dataset.label, minlength=len(dataset.info.classes)).tolist(),
+        "unlike_published": _unlike_published(dataset),
+    }
+    return {
+        "path": str(dataset.path),
+        "clips": len(dataset),
+        **findings,
+        "errors": _errors(findings),
+        "warnings": _warnings(dataset, findings),
+    }
+
+
+def check_text(values: dict[str, Any]) -> str:
+    """`check` for people."""
+    length = values["length"]
+    lines = [
+        f"{values['path']}: {values['clips']} clips of {length['min']} to {length['max']} frames "
+        f"(median {length['median']}) checked"
+    ]
+    lines += [f"error    {text}" for text in values["errors"]]
+    lines += [f"warning  {text}" for text in values["warnings"]]
+    if not values["errors"] and not values["warnings"]:
+        lines.append("nothing suspicious")
+    if "sheet" in values:
+        lines.append(
+            f"sheet    {values['sheet']['out']}: are the joints where they should be, left blue, right orange?"
+        )
+    return "\n".join(lines)
+
+
+def _train_test_pairs(dataset: PreparedDataset) -> list[tuple[str, str]]:
+    pairs = ((name, test_of(name, dataset.splits)) for name in dataset.splits if is_training(name))
+    return [(train, test) for train, test in pairs if test is not None]
+
+
+def _shared_subjects(dataset: PreparedDataset) -> dict[str, list[int]]:
+    """{"train / test": subjects in both}."""
+    shared = {}
+    for train, test in _train_test_pairs(dataset):
+        both = np.intersect1d(dataset.subject[dataset.splits[train]], dataset.subject[dataset.splits[test]])
+        shared[f"{train} / {test}"] = [int(subject) for subject in both if subject >= 0]
+    return shared
+
+
+def _duplicates(dataset: PreparedDataset) -> dict[str, Any]:
+    """Clips that equal another one number for number, in the whole set and across training and test."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for number in range(len(dataset)):
+        groups[hashlib.sha256(np.ascontiguousarray(dataset.clip(number)).tobytes()).digest()].append(number)
+    same = [clips for clips in groups.values() if len(clips) > 1]
+    across = {}
+    for train, test in _train_test_pairs(dataset):
+        training = set(dataset.splits[train].tolist())
+        known = {n for clips in same if training.intersection(clips) for n in clips}
+        leaked = [n for n in dataset.splits[test].tolist() if n in known]
+        across[f"{train} / {test}"] = [str(dataset.name[n]) for n in leaked]
+    return {"clips": sum(len(clips) - 1 for clips in same), "test_clips_in_training": across}
+
+
+def _pose_findings(dataset: PreparedDataset) -> dict[str, dict[str, Any]]:
+    """{kind: how many clips, a sentence} of what `asma_edge.pose_check` finds in each clip's first second."""
+    layout, units = dataset.info.layout, dataset.info.units
+    findings: dict[str, dict[str, Any]] = {}
+    for number in range(len(dataset)):
+        clip = dataset.clip(number)
+        seen = np.asarray(~np.isnan(clip[..., 0]).all(axis=-1))  # (T, M)
+        if is_absurd(clip) or not seen.any():
+            continue
+        person = int(seen.any(axis=0).argmax())
+        first = clip[seen[:, person], person][: round(dataset.info.fps)]
+        for finding in check_poses(first, layout, units):
+            findings.setdefault(finding.kind, {"clips": 0, "text": str(finding)})["clips"] += 1
+    return findings
+
+
+def _unlike_published(dataset: PreparedDataset) -> list[str] | None:
+    """Remarks on counts unlike the published ones; None: the source is of no set whose counts are known."""
+    published = published_of(dataset.info)
+    if published is None:
+        return None
+    counts = {"all": len(dataset)} | {name: len(clips) for name, clips in dataset.splits.items()}
+    return count_remarks(published.counts, counts)
+
+
+def _errors(findings: dict[str, Any]) -> list[str]:
+    errors = []
+    if findings["absurd_clips"]:
+        errors.append(f"infinite or absurd coordinates in {_some(findings['absurd_clips'])}")
+    if findings["empty_clips"]:
+        errors.append(f"no joint is ever seen in {_some(findings['empty_clips'])}")
+    return errors
+
+
+def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
+    info = dataset.info
+    warnings = []
+    missing = [f"{joint} {share:.0%}" for joint, share in findings["nan_share"].items() if share > NAN_SHARE]
+    if missing:
+        warnings.append(f"often missing: {', '.join(missing)}")
+    if findings["frozen_share"] > FROZEN_SHARE:
+        warnings.append(f"{findings['frozen_share']:.1%} of frames repeat the frame before: is fps {info.fps:g} right?")
+    still = [f"{joint} {share:.0%}" for joint, share in findings["still_joints"].items() if share > STILL_SHARE]
+    if still:
+        warnings.append(f"do not move while the body does: {', '.join(still)}; were they filled in, or poses centred?")
+    if findings["teleport_share"] > TELEPORT_SHARE:
+        warnings.append(
+            f"in {findings['teleport_share']:.1%} of frames a joint jumps farther than a body can: "
+            f"{_largest(findings['teleport_joints'])}; most often in {_most(findings['teleport_clips'])}"
+        )
+    if findings["swap_share"] > SWAP_SHARE:
+        warnings.append(
+            f"in {findings['swap_share']:.1%} of frames left and right exchange places: "
+            f"{_largest(findings['swap_pairs'])}; most often in {_most(findings['swap_clips'])}"
+        )
+    loose = [f"{bone} {value:.0%}" for bone, value in findings["bone_variation"].items() if value > BONE_VARIATION]
+    if loose:
+        warnings.append(f"bones change their length: {', '.join(loose)}")
+    for found in findings["pose_findings"].values():
+        if found["clips"] > POSE_SHARE * len(dataset):
+            warnings.append(f"in {found['clips']} clip(s) {found['text']}")
+    if findings["short_clips"]:
+        warnings.append(f"{findings['short_clips']} clip(s) have a single frame: no motion to learn from")
+    for pair, subjects in findings["shared_subjects"].items():
+        if subjects:
+            warnings.append(f"{pair}: {len(subjects)} subject(s) on both sides, the test is not of unseen people")
+    for pair, names in findings["duplicates"]["test_clips_in_training"].items():
+        if names:
+            warnings.append(f"{pair}: {len(names)} test clip(s) are exact copies of training clips: {_some(names)}")
+    counts = findings["class_counts"]
+    absent = [name for name, count in zip(info.classes, counts, strict=True) if not count]
+    if absent:
+        warnings.append(f"no clip of {_some(absent)}")
+    present = [count for count in counts if count]
+    if max(present) > CLASS_RATIO * min(present):
+        warnings.append(f"classes are unbalanced: {min(present)} to {max(present)} clips")
+    for name, clips in dataset.splits.items():
+        lacking = set(np.flatnonzero(counts).tolist()) - set(dataset.label[clips].tolist())
+        if lacking:
+            warnings.append(f"split {name} has no clip of {_some([info.classes[k] for k in sorted(lacking)])}")
+    warnings += findings["unlike_published"] or []
+    if not dataset.splits:
+        warnings.append("no splits: nothing can be tested; define one with --test-subjects on import")
+    if not info.licence:
+        warnings.append("no licence stated: do not publish what is trained on it")
+    return warnings
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _largest(shares: dict[str, float]) -> str:
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.1%}" for name, share in ordered[:_WORST] if share)
+
+
+def _most(clips: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in list(clips.items())[:_WORST])

@@ -1,0 +1,78 @@
+"""What a prepared data set holds: ``asma-data info``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from asma_trainer.data.dataset import PreparedDataset
+
+_COLUMNS = 6  # splits that fit beside each other
+_NUMBERS = 40
+
+
+def describe(dataset: PreparedDataset) -> dict[str, Any]:
+    """Layout, classes, people and counts of a data set."""
+    info, lengths = dataset.info, dataset.lengths
+    classes = {name: {"all": int((dataset.label == k).sum())} for k, name in enumerate(info.classes)}
+    for split, clips in dataset.splits.items():
+        for k, name in enumerate(info.classes):
+            classes[name][split] = int((dataset.label[clips] == k).sum())
+    return {
+        "path": str(dataset.path),
+        "layout": info.layout.name,
+        "joints": info.layout.num_joints,
+        "fps": info.fps,
+        "units": info.units,
+        "people": dataset.people,
+        "clips": len(dataset),
+        "frames": int(dataset.offsets[-1]),
+        "seconds": round(float(dataset.offsets[-1]) / info.fps, 1),
+        "length": {
+            "min": int(lengths.min()),
+            "median": int(np.median(lengths)),
+            "max": int(lengths.max()),
+        },
+        "subjects": [int(subject) for subject in np.unique(dataset.subject) if subject >= 0],
+        "cameras": [int(camera) for camera in np.unique(dataset.camera) if camera >= 0],
+        "splits": {
+            name: {"clips": len(clips), "subjects": len(np.unique(dataset.subject[clips]))}
+            for name, clips in dataset.splits.items()
+        },
+        "classes": classes,
+        "mirror_labels": list(info.mirror_labels),
+        "source": info.source,
+        "licence": info.licence,
+    }
+
+
+def describe_text(values: dict[str, Any]) -> str:
+    """`describe` for people."""
+    length, splits = values["length"], values["splits"]
+    columns = ["all", *list(splits)[:_COLUMNS]]
+    width = max(len(name) for name in [*values["classes"], *splits])
+    lines = [
+        f"{values['path']}: {values['clips']} clips, {values['frames']} frames, {values['seconds']} s",
+        f"layout    {values['layout']}, {values['joints']} joints, {values['units']}, {values['fps']:g} fps, "
+        f"up to {values['people']} person(s) a frame",
+        f"length    {length['min']} to {length['max']} frames, median {length['median']}",
+        f"subjects  {len(values['subjects'])}: {_numbers(values['subjects'])}",
+        f"cameras   {len(values['cameras'])}: {_numbers(values['cameras'])}",
+        f"source    {values['source'] or 'not stated'}",
+        f"licence   {values['licence'] or 'not stated'}",
+        "",
+        f"{'split':{width}}  clips  subjects",
+        *(f"{name:{width}}  {split['clips']:5}  {split['subjects']:8}" for name, split in splits.items()),
+        "",
+        f"{'class':{width}}  " + "  ".join(columns),
+    ]
+    lines += [
+        f"{name:{width}}  " + "  ".join(f"{counts[column]:{len(column)}}" for column in columns)
+        for name, counts in values["classes"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(values: list[int]) -> str:
+    return " ".join(map(str, values[:_NUMBERS])) + (" ..." if len(values) > _NUMBERS else "") or "not stated"

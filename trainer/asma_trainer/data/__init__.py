@@ -1,0 +1,1 @@
+"""Prepared data sets: reading, writing, splits, and batches of clips."""

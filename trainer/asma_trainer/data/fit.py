@@ -1,0 +1,36 @@
+"""Whether a data set is what a recipe asks for."""
+
+from __future__ import annotations
+
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.windows import preprocess_spec
+from asma_trainer.errors import DataError
+from asma_trainer.recipe.recipe import Recipe
+
+
+def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
+    """Refuse what cannot be trained on.
+
+    Raises:
+        DataError: a split is missing or empty, the training split lacks a class which a test split asks for, the
+            preprocessing does not suit the units, or the idle label is no class.
+    """
+    preprocess_spec(dataset, recipe.data)
+    trained = set(dataset.label[dataset.split(recipe.data.train)].tolist())
+    for name in recipe.data.test:
+        unseen = set(dataset.label[dataset.split(name)].tolist()) - trained
+        if unseen:
+            raise DataError(
+                f"split '{name}' has classes without any training clip",
+                expected=f"every class of '{name}' also in '{recipe.data.train}'",
+                got=", ".join(dataset.info.classes[label] for label in sorted(unseen)),
+                hint="choose other splits, or record the missing classes for training",
+            )
+    idle = recipe.student.idle_label
+    if idle is not None and idle not in dataset.info.classes:
+        raise DataError(
+            f"the idle label '{idle}' is not a class of '{dataset.path}'",
+            expected="one of " + ", ".join(dataset.info.classes),
+            got=idle,
+            hint="correct student.idle_label in the recipe, or remove it",
+        )

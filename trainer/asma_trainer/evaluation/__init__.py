@@ -1,0 +1,1 @@
+"""Scores on unseen clips: probes, classifiers, converted bundles."""

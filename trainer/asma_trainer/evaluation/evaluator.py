@@ -1,0 +1,91 @@
+"""Evaluation: probes, teacher and student on unseen clips, per stream and fused.
+
+A clip longer than a window is scored by `pool_windows` of its windows' softmax scores, which is what the device's
+`Recognizer.predict(clip, whole=True)` does; features are averaged. Streams are fused by the recipe's fixed weights,
+window by window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.engine.compute import Compute
+from asma_trainer.evaluation.metrics import Accuracy, top1
+from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
+from asma_trainer.evaluation.scores import (
+    FUSED,
+    Scores,
+    WindowFunction,
+    classifier_scores,
+    clip_scores,
+    dense_scores,
+    encoder_features,
+    over_windows,
+    with_fused,
+)
+from asma_trainer.models.backbone import Encoders
+from asma_trainer.models.student import Student
+from asma_trainer.models.teacher import Teacher
+from asma_trainer.recipe.recipe import Recipe
+
+
+class Evaluator:
+    """Scores stages on every test split of a recipe, each clip once."""
+
+    def __init__(self, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> None:
+        self.dataset, self.recipe, self.compute = dataset, recipe, compute
+        self.splits = {name: dataset.split(name) for name in recipe.data.test}
+        self.clips = np.unique(np.concatenate(list(self.splits.values())))
+        self.label = dataset.label[self.clips]
+        self.train = dataset.split(recipe.data.train)
+
+    def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
+        """Linear probe of a stream's encoders together, of each alone where there are several, and 1-NN."""
+        classes, label = len(self.dataset.info.classes), self.dataset.label[self.train]
+        scores: dict[str, dict[str, Scores]] = {}
+        for stream, several in encoders.items():
+            function = encoder_features(several.to(self.compute.device).eval(), self.dataset.info, stream)
+            train = self._features(self.train, function)
+            test = self._features(self.clips, function)
+            parts, width = {stage: slice(None)}, several.width
+            if len(several) > 1:
+                parts |= {f"{stage} {n}": slice(i * width, (i + 1) * width) for i, n in enumerate(several)}
+            for name, part in parts.items():
+                probe = linear_probe(train[:, part], label, test[:, part], self.recipe, classes)
+                scores.setdefault(name, {})[stream] = probe
+            scores.setdefault(f"{stage} 1-NN", {})[stream] = nearest_neighbour(train, label, test, classes)
+        weights = self.recipe.stream_weights
+        return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
+
+    def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
+        """{stream or "fused": (N, K)} scores of the test clips; a device student is scored at every frame."""
+        recipe, windows = self.recipe, {}
+        for stream, model in models.items():
+            model.to(self.compute.device).eval()
+            if isinstance(model, Student) and model.backbone.config.valid and recipe.data.sampling == "window":
+                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stream)
+            else:
+                function = classifier_scores(model, self.dataset.info, stream)
+                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function)]
+        return clip_scores(windows, recipe.stream_weights)
+
+    def accuracies(self, stage: str, scores: Mapping[str, Scores]) -> list[Accuracy]:
+        """One row a split, of {stream or "fused": (N, K)} scores of the test clips."""
+        rows = []
+        for split, clips in self.splits.items():
+            chosen = np.isin(self.clips, clips)
+            right = {name: top1(values[chosen], self.label[chosen]) for name, values in scores.items()}
+            fused = right.pop(FUSED)
+            rows.append(Accuracy(stage, split, right, fused))
+        return rows
+
+    def _features(self, clips: IntArray, function: WindowFunction) -> Scores:
+        """(N, D) features of clips: the mean over their windows."""
+        return np.stack([windows.mean(axis=0) for windows in self._over_windows(clips, function)])
+
+    def _over_windows(self, clips: IntArray, function: WindowFunction) -> list[Scores]:
+        recipe = self.recipe
+        return over_windows(self.dataset, clips, recipe.data, recipe.evaluate.stride, function, self.compute)

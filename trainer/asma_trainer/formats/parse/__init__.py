@@ -1,0 +1,1 @@
+"""Readers of raw content: files and archives, JSON, NumPy, pickles, tables, skeleton text formats."""

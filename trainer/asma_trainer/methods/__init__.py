@@ -1,0 +1,1 @@
+"""Ways to learn without labels, one a module."""

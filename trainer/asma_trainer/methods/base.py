@@ -1,0 +1,40 @@
+"""What a method of pretraining is.
+
+A new method is one module with a subclass of `Method`, and one line in `asma_trainer.methods.registry`;
+docs/contributing.md walks through one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.engine.loop import Trainable
+from asma_trainer.models.backbone import Encoders
+from asma_trainer.recipe.recipe import Recipe
+
+
+class Method(Trainable):
+    """Trains encoders on clips without their labels: ``forward(batch, generator)`` gives the loss of a step.
+
+    Its encoders start from the recipe's initial ones whatever else it draws while it is built, and are what the later
+    stages and the probes get. Moving averages and queues move in `after_step`.
+
+    Args:
+        info: the data set.
+        recipe: full settings.
+        streams: to train here: all of them where the method trains them ``together``, else one.
+    """
+
+    encoder_names: ClassVar[tuple[str, ...]] = ("encoder",)
+    together: ClassVar[bool] = False
+    sections: ClassVar[tuple[str, ...]] = ()  # of the recipe, that shape it beside [encoder] and [pretrain]
+
+    def __init__(self, info: DatasetInfo, recipe: Recipe, streams: tuple[str, ...]) -> None:
+        super().__init__()
+        self.info, self.recipe, self.streams = info, recipe, streams
+
+    @abstractmethod
+    def encoders_of(self, stream: str) -> Encoders:
+        """The encoders of a stream, by `encoder_names`."""

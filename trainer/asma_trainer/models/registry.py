@@ -1,0 +1,29 @@
+"""The backbones by name, as ``[encoder] backbone`` of a recipe gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from asma_edge.skeleton import Layout
+from asma_trainer.errors import RecipeError
+from asma_trainer.models.backbone import Backbone
+from asma_trainer.models.stgcn import stgcn
+from asma_trainer.recipe.sections import EncoderConfig
+
+BACKBONES: dict[str, Callable[[Layout, EncoderConfig], Backbone]] = {"stgcn": stgcn}
+
+
+def backbone(name: str) -> Callable[[Layout, EncoderConfig], Backbone]:
+    """What builds the backbone of this name from its layout and settings.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    if name not in BACKBONES:
+        raise RecipeError(
+            f"unknown backbone '{name}'",
+            expected="one of " + ", ".join(BACKBONES),
+            got=name,
+            hint="correct encoder.backbone in the recipe",
+        )
+    return BACKBONES[name]

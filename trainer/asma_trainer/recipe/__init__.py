@@ -1,0 +1,1 @@
+"""Recipes: the full settings of a run."""

@@ -1,0 +1,67 @@
+"""Fine-tuning: each encoder end to end with a linear head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asma_trainer.data.batches import Batch
+from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.engine.loop import Metrics, Trainable
+from asma_trainer.losses.classification import cross_entropy
+from asma_trainer.methods.registry import method_of
+from asma_trainer.models.backbone import Encoders
+from asma_trainer.models.pooling import mean_over_people, pool
+from asma_trainer.networks import build_encoders
+from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.stages.base import Past, Stage, each_stream
+from asma_trainer.stages.pretrain import pretrained_encoders
+from asma_trainer.views.augment import Augmenter
+from asma_trainer.views.streams import stream_input
+
+
+class Finetuning(Trainable):
+    """The encoders of one stream, each with its own linear head and cross-entropy; they train independently."""
+
+    def __init__(self, info: DatasetInfo, recipe: Recipe, stream: str) -> None:
+        super().__init__()
+        self.info, self.stream, self.smoothing = info, stream, recipe.finetune.label_smoothing
+        self.encoders = build_encoders(info, recipe, method_of(recipe).encoder_names)
+        self.heads = nn.ModuleDict({n: nn.Linear(self.encoders.width, len(info.classes)) for n in self.encoders})
+        self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.augment)
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """The sum of the encoders' cross-entropies."""
+        view = self.augment(batch, generator)
+        x = stream_input(view, self.info, self.stream)
+        metrics: Metrics = {}
+        for name, encoder in self.encoders.items():
+            features = mean_over_people(pool(encoder(x)), view.owner, view.clips)
+            metrics[name] = cross_entropy(self.heads[name](features), view.label, self.smoothing)
+        return torch.stack(list(metrics.values())).sum(), {name: value.detach() for name, value in metrics.items()}
+
+
+def _start(module: Finetuning, past: Past, unit: str) -> None:
+    module.encoders.load_state_dict(pretrained_encoders(past, unit).state_dict())
+
+
+def last_encoders(past: Past, stream: str) -> Encoders:
+    """The encoders that a teacher is built on: fine-tuned where the recipe does so, else as pretraining left them."""
+    if "finetune" not in past.recipe.stages:
+        return pretrained_encoders(past, stream)
+    trained: Finetuning = past.trained("finetune", stream)
+    return trained.encoders
+
+
+FINETUNE = Stage(
+    name="finetune",
+    help="train each encoder end to end with a linear head",
+    scored="",  # as part of the teacher
+    schedule=lambda recipe: recipe.finetune,
+    augment=lambda recipe: recipe.augment,
+    sections=lambda _: ("encoder", "augment", "finetune"),
+    units=each_stream,
+    needs=lambda recipe: ("pretrain",) if "pretrain" in recipe.stages else (),
+    build=Finetuning,
+    start=_start,
+)

@@ -1,0 +1,47 @@
+"""Every stage of a recipe scored, one after the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix
+from asma_trainer.evaluation.results import Results
+from asma_trainer.evaluation.scores import FUSED, Scores
+from asma_trainer.methods.registry import method_of
+from asma_trainer.networks import initial_encoders
+from asma_trainer.stages.base import Past, Stage
+
+
+def score_stages(
+    stages: Sequence[Stage], past: Past, evaluator: Evaluator, last: str
+) -> tuple[Results, dict[str, Scores] | None]:
+    """The results of finished stages, and the scores of the test clips by the students of the stage named ``last``.
+
+    Raises:
+        CheckpointError: a stage is not finished.
+    """
+    recipe = past.recipe
+    rows: list[Accuracy] = []
+    if any(stage.encoders for stage in stages):
+        _say("linear probe of untrained encoders")
+        names = method_of(recipe).encoder_names
+        untrained = {stream: initial_encoders(past.info, recipe, names, stream) for stream in recipe.streams}
+        rows += evaluator.probe(untrained, "untrained linear")
+    confusion, kept = {}, None
+    for stage in sorted(stages, key=lambda stage: stage.name == last):  # what student.pt holds comes last
+        if stage.score is None:
+            continue
+        _say(stage.scored)
+        found, scores = stage.score(evaluator, past)
+        rows += found
+        if stage.students and scores is not None:
+            counts = confusion_matrix(scores[FUSED], evaluator.label)
+            confusion = {"labels": past.info.classes, "counts": counts.tolist()}
+            kept = scores if stage.name == last else kept
+    return Results(tuple(rows), confusion), kept
+
+
+def _say(what: str) -> None:
+    print(f"evaluate: {what}", file=sys.stderr, flush=True)

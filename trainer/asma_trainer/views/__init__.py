@@ -1,0 +1,1 @@
+"""What a network is shown: streams of a batch, random changes, masks."""

@@ -1,0 +1,20 @@
+"""Names that recipes, networks and files share. No torch: `asma-data` and reading a recipe need none."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+StageName = Literal["pretrain", "finetune", "align", "distill", "baseline", "evaluate"]
+Sampling = Literal["window", "clip"]  # fixed rate, for the device; or the whole action resampled, as in the paper
+Tokens = Literal["frames", "nodes", "pooled"]  # what the alignment attends to
+StudentKind = Literal["device", "paper"]
+
+Encoder = Literal["hdlm", "ldhm"]  # hides high-degree joints and low-motion frames; low-degree and high-motion
+ENCODERS: tuple[Encoder, ...] = ("hdlm", "ldhm")
+HEADS = 4  # of the alignment's attention
+
+# The paper's networks.
+ENCODER_CHANNELS = (16, 16, 16, 16, 32, 32, 32, 64, 64, 256)
+ENCODER_STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
+ENCODER_DROPOUT = 0.5
+STUDENT_CHANNELS = (16, 16, 16, 16, 128)
