@@ -196,7 +196,7 @@ def test_a_viewer_is_told_what_was_and_what_is(
         assert action.keys() == {"n", "person", "label", "t", "end", "score"}
         assert action["label"] in hello["labels"]
         assert action["t"] < action["end"]
-        assert 0.6 <= action["score"] <= 1
+        assert recognizer.decision.enter <= action["score"] <= 1
     assert hello["history"]
     kind, frame = viewer.read()
     assert kind == "frame"
@@ -205,7 +205,7 @@ def test_a_viewer_is_told_what_was_and_what_is(
     assert person.keys() == {"id", "pose", "state", "label", "score", "since", "scores"}
     assert (person["id"], person["state"], len(person["pose"])) == (None, "ready", 75)
     assert frame["ms"] > 0
-    time.sleep(1 / 15)
+    time.sleep(0.3)  # longer than a viewer waits between two frames, on a busy machine as well
     for frame in recording[-30:]:
         pipeline.take(frame, "example")
     pipeline.finish()

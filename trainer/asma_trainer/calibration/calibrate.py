@@ -43,9 +43,9 @@ STANDING = 2.0  # seconds between actions
 _BETWEEN_NEGATIVES = 0.5  # seconds
 _PRIOR = 0.2  # share of the time in which actions of the model are expected to take place
 _TEMPERATURES = (0.2, 5.0)
-_SMOOTH, _HOLD = (0.0, 0.15, 0.3), (0.0, 0.15, 0.3, 0.6)
-_OTHERS: dict[str, tuple[float, ...]] = {"release": (0.2, 0.4, 0.8), "refractory": (0.0, 1.0, 2.0)}
-_LEAVE = (0.3, 0.5, 0.8)  # shares of enter
+_SMOOTH, _HOLD = (0.0, 0.15, 0.3), (0.15, 0.3, 0.6)  # one frame alone never starts an action
+_OTHERS: dict[str, tuple[float, ...]] = {"release": (0.3, 0.5, 0.8), "refractory": (0.0, 1.0, 2.0)}
+_LEAVE = (0.3, 0.5)  # shares of enter
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from asma_trainer.calibration.events import Scored, Tally, scores_of, starts, st
 _LOWEST, _HIGHEST = -2.0, 12.0  # logit of enter
 _STEPS = 8  # halvings of the range of enter
 
-_REST = (1.0, 1.5, 2.0, 3.0)  # seconds without movement that the gate may wait for
+_REST = (2.0, 3.0)  # seconds without movement that the gate may wait for; exercises are held for a second
 
 _DELAY = 5.0  # percent of the actions that a second of delay is worth: people not seen yet may be quicker
 _SPARED = 0.1  # percent of the actions that a sparing gate may cost
@@ -63,14 +63,14 @@ class Search:
             self._try(self._thresholds(self._positives, self._negatives or self._positives, self.settings), self._leave)
 
     def gate(self) -> None:
-        """The shortest rest that costs next to no action and adds no false event."""
+        """The shortest rest that costs next to no action and adds next to no false event."""
         for rest in _REST:
             settings = replace(self.settings, still_after=rest)
             self._still = {
                 id(scored): stillness(scored, self._info, settings) for scored in [*self._positives, *self._negatives]
             }
             found, false = self._judge(settings)
-            if found >= self._best[0] - _SPARED and false <= max(self._per_hour, -self._best[1]):
+            if found >= self._best[0] - _SPARED and false <= 1.05 * max(self._per_hour, -self._best[1]):
                 self.settings = settings
                 return
         self._still = {}
