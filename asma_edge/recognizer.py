@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -215,11 +216,15 @@ class Recognizer:
         if self.info.sampling == "clip":
             scores = self._score_resampled(poses)
         else:
-            # The stream counts frames with this expression too.
-            frames = math.floor(seconds * self.info.fps + 1e-6) + 1
-            hold = self.info.window - 1 if not whole else max(self.info.window - frames, 0)
+            hold, decision = self.info.window - 1, self.decision
+            if whole:
+                # The stream counts frames with this expression too; after the person was last seen it makes none.
+                last = int(np.flatnonzero(self.poses.seen(poses))[-1])
+                frames = math.floor(last / rate * self.info.fps + 1e-6) + 1
+                hold = max(self.info.window - frames, 0)
+                decision = replace(decision, still_after=0.0)  # every window has a score, whether or not anything moves
             reader = PoseReader(self.info.layout, self.info.layout, self.info.preprocess.units)
-            stream = Stream(self.info, reader, self.scorer(), self.decision, max_gap=math.inf, hold=hold)
+            stream = Stream(self.info, reader, self.scorer(), decision, max_gap=math.inf, hold=hold)
             results, parts = [], []
             for index, pose in enumerate(poses):
                 results.append(stream.update(pose, index / rate))

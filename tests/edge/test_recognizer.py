@@ -290,6 +290,23 @@ def test_a_clip_may_begin_before_the_person_is_seen(make_bundle: MakeBundle, mot
     np.testing.assert_array_equal(recognizer.predict(late).scores, recognizer.predict(clip).scores)
 
 
+@pytest.mark.parametrize("length", [1, T - 9, T, T + 20])
+def test_a_whole_clip_may_end_after_the_person_was_seen_and_hold_still(
+    make_bundle: MakeBundle, motion: Motion, length: int
+) -> None:
+    gated = DecisionSettings(still_after=0.2)
+    recognizer = Recognizer.load(make_bundle(), decision=gated)
+    clip = motion(recognizer.info.layout, length, 9)
+    gone = np.concatenate([clip, np.full((30, 25, 3), np.nan, np.float32)])
+    np.testing.assert_array_equal(
+        recognizer.predict(gone, whole=True).scores, recognizer.predict(clip, whole=True).scores
+    )
+    still = np.repeat(clip[:1], length, axis=0)
+    open_gate = Recognizer.load(make_bundle()).predict(still, whole=True)
+    np.testing.assert_array_equal(recognizer.predict(still, whole=True).scores, open_gate.scores)
+    assert recognizer.predict(gone).state == "ready"
+
+
 def test_a_closed_recogniser_and_its_streams_refuse_to_work(make_bundle: MakeBundle, motion: Motion) -> None:
     clip = motion(get_layout("ntu25"), 3, 0)
     with Recognizer.load(make_bundle()) as recognizer, recognizer.stream() as stream:
