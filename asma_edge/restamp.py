@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -43,17 +44,33 @@ def update_info(path: str | Path, out: str | Path, *, card: str | None = None, *
             hint="convert the student again",
         )
     changed = replace(bundle, info=replace(bundle.info, **changes), card=bundle.card if card is None else card)
-    golden = golden_arrays(changed) if set(changes) & set(_COMPUTED_FROM) else bundle.golden
+    golden = bundle.golden
+    if set(changes) & set(_COMPUTED_FROM):
+        golden = golden_arrays(changed.info, golden["poses"], lambda inputs: _clip_logits(changed, inputs))
     write_bundle(Path(out), bundle.model, changed.info, golden=golden, report=bundle.report, card=changed.card)
     return read_bundle(out)
 
 
-def golden_arrays(bundle: Bundle) -> dict[str, FloatArray]:
-    """The golden vectors that a bundle's model and description give for its golden poses, see `write_bundle`."""
-    info, poses, model = bundle.info, bundle.golden["poses"], Runtime(bundle).clip_model()
+def golden_arrays(
+    info: BundleInfo, poses: FloatArray, logits_of: Callable[[Mapping[str, FloatArray]], FloatArray]
+) -> dict[str, FloatArray]:
+    """The golden vectors of golden.npz, see `asma_edge.bundle.write_bundle`.
+
+    Args:
+        info: of the bundle.
+        poses: (g, n, V, 3) raw poses at the model's fps, n > T.
+        logits_of: (g, S, K) logits of the clip graph for {stream: (g, T, V, 3)}, the inputs of the last T frames.
+    """
     frames = np.stack([Preprocessor(info.preprocess, info.layout)(sequence) for sequence in poses])
     start = frames.shape[1] - info.window
     inputs = to_streams(frames[:, start:], frames[:, start - 1], info.layout, info.streams, info.preprocess.units)
-    logits = np.stack([model({name: inputs[name][index] for name in info.streams}) for index in range(len(frames))])
+    logits = logits_of(inputs)
     golden = {"poses": poses, "frames": frames} | {f"input.{name}": values for name, values in inputs.items()}
     return golden | {"logits": logits, "scores": fuse(logits, info.fusion, info.temperature, info.familiarity)}
+
+
+def _clip_logits(bundle: Bundle, inputs: Mapping[str, FloatArray]) -> FloatArray:
+    """(g, S, K) by the device's own runtime."""
+    model = Runtime(bundle).clip_model()
+    count = len(next(iter(inputs.values())))
+    return np.stack([model({name: values[index] for name, values in inputs.items()}) for index in range(count)])

@@ -19,7 +19,7 @@ from asma_converters.deploy import DeployModel, DeployStudent
 from asma_converters.errors import ConversionError
 from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
 from asma_converters.fold import FoldedStudent, fold
-from asma_converters.golden import golden_arrays
+from asma_converters.golden import golden_poses
 from asma_converters.interpreter import SignatureModel, delegated_nodes
 from asma_converters.ir import Graph
 from asma_converters.quantize import Scale, borrow, quantisation_of
@@ -27,6 +27,7 @@ from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Preci
 from asma_converters.tflite_writer import write_model
 from asma_edge.bundle import Bundle, BundleInfo, write_bundle
 from asma_edge.files import atomic_file, check_output
+from asma_edge.restamp import golden_arrays
 from asma_edge.verify import verify
 from asma_trainer.models.count import count_macs, count_parameters
 from asma_trainer.student_file import StudentFile
@@ -108,7 +109,10 @@ def convert(
         values = {k: v for k, v in report.to_dict().items() if k not in ("output", "onnx", "file_bytes")}
         values |= {"format": REPORT_VERSION, "versions": versions()}
         card = model_card(info, comparison.stages, len(student.golden))
-        golden = golden_arrays(student, SignatureModel(model, "clip"))
+        clip = SignatureModel(model, "clip")
+        golden = golden_arrays(
+            info, golden_poses(student), lambda inputs: np.stack(list(clip.logits(inputs).values()), axis=1)
+        )
         _check_bundle(Bundle(output, info, model, values, golden, card, 0))
         write_bundle(output, model, info, golden=golden, report=values, card=card)
     return dataclasses.replace(report, file_bytes=output.stat().st_size)

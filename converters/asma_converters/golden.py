@@ -6,13 +6,8 @@ a recording of a person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from asma_converters.interpreter import SignatureModel
-from asma_edge.fusion import fuse
-from asma_edge.preprocess import Preprocessor, to_streams
 from asma_edge.skeleton import FloatArray
 from asma_trainer.student_file import StudentFile
 
@@ -47,29 +42,3 @@ def golden_poses(student: StudentFile) -> FloatArray:
         poses += _CENTRE_METRES
     poses[-1, 5 : 5 + _LOST_FRAMES, student.layout.num_joints // 2] = np.nan
     return np.asarray(poses, dtype=np.float32)
-
-
-def golden_arrays(student: StudentFile, model: SignatureModel) -> dict[str, FloatArray]:
-    """The arrays of golden.npz: poses, preprocessed frames, inputs of the last window, logits and fused scores.
-
-    Args:
-        student: being converted.
-        model: the clip signature of the converted model.
-    """
-    poses = golden_poses(student)
-    frames = np.stack([Preprocessor(student.preprocess, student.layout)(sequence) for sequence in poses])
-    inputs = last_window(student, frames)
-    logits = np.stack(list(model.logits(inputs).values()), axis=1)
-    golden = {"poses": poses, "frames": frames}
-    golden |= {f"input.{stream}": values for stream, values in inputs.items()}
-    golden["logits"] = logits
-    golden["scores"] = fuse(logits, student.fusion, student.temperature)
-    return golden
-
-
-def last_window(student: StudentFile, frames: FloatArray) -> Mapping[str, FloatArray]:
-    """{stream: (g, T, V, 3)} inputs of the last T of (g, n, V, 3) preprocessed frames, n > T."""
-    start = frames.shape[1] - student.window
-    return to_streams(
-        frames[:, start:], frames[:, start - 1], student.layout, student.streams, student.preprocess.units
-    )

@@ -128,15 +128,6 @@ class Quantize:
 Op = Conv | Dense | Transpose | Reshape | Slice | Concat | Add | Mean | Multiply | Quantize
 
 
-def activations_in(op: Op) -> tuple[Tensor, ...]:
-    """The tensors an operator reads, constants left out."""
-    if isinstance(op, Concat):
-        return op.xs
-    if isinstance(op, Add) and isinstance(op.other, Tensor):
-        return (op.x, op.other)
-    return (op.x,)
-
-
 @dataclass
 class Graph:
     """Operators in the order they run.
