@@ -61,15 +61,16 @@ class Evaluator:
         return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
 
     def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
-        """{stream or "fused": (N, K)} scores of the test clips; a device student is scored at every frame."""
+        """{stream or "fused": (N, K)} scores of the test clips, by the same windows whatever the model."""
         recipe, windows = self.recipe, {}
+        stride = recipe.evaluate.score_stride
         for stream, model in models.items():
             model.to(self.compute.device).eval()
             if isinstance(model, Student) and model.backbone.config.valid and recipe.data.sampling == "window":
-                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stream)
+                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stride, stream)
             else:
                 function = classifier_scores(model, self.dataset.info, stream)
-                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function)]
+                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function, stride)]
         return clip_scores(windows, recipe.stream_weights)
 
     def accuracies(self, stage: str, scores: Mapping[str, Scores]) -> list[Accuracy]:
@@ -84,8 +85,8 @@ class Evaluator:
 
     def _features(self, clips: IntArray, function: WindowFunction) -> Scores:
         """(N, D) features of clips: the mean over their windows."""
-        return np.stack([windows.mean(axis=0) for windows in self._over_windows(clips, function)])
+        windows = self._over_windows(clips, function, self.recipe.evaluate.stride)
+        return np.stack([features.mean(axis=0) for features in windows])
 
-    def _over_windows(self, clips: IntArray, function: WindowFunction) -> list[Scores]:
-        recipe = self.recipe
-        return over_windows(self.dataset, clips, recipe.data, recipe.evaluate.stride, function, self.compute)
+    def _over_windows(self, clips: IntArray, function: WindowFunction, stride: int) -> list[Scores]:
+        return over_windows(self.dataset, clips, self.recipe.data, stride, function, self.compute)

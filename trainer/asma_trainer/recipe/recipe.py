@@ -111,7 +111,7 @@ class Recipe:
             yield f"{name}.batch", schedule.batch, 2, most
             yield f"{name}.lr", schedule.lr, tiny, 1e3
             yield f"{name}.weight_decay", schedule.weight_decay, 0, 1e3
-            yield f"{name}.warmup", schedule.warmup, 0, most
+            yield f"{name}.warmup", schedule.warmup, 0, schedule.steps
         for name, augment in (("augment", self.augment), ("pretrain.augment", self.pretrain.augment)):
             for key, value in dataclasses.asdict(augment).items():
                 yield f"{name}.{key}", value, 0, _MOST.get(key, 1e3)
@@ -141,6 +141,7 @@ class Recipe:
         yield "evaluate.probe_steps", self.evaluate.probe_steps, 1, most
         yield "evaluate.probe_lr", self.evaluate.probe_lr, tiny, 1e3
         yield "evaluate.stride", self.evaluate.stride, 1, most
+        yield "evaluate.score_stride", self.evaluate.score_stride, 1, most
 
     @property
     def min_device_frames(self) -> int:

@@ -10,6 +10,8 @@ from asma_trainer.vocabulary import (
     ENCODER_DROPOUT,
     ENCODER_STRIDES,
     STUDENT_CHANNELS,
+    InputNorm,
+    Partition,
     Sampling,
     StudentKind,
     Tokens,
@@ -77,6 +79,9 @@ class EncoderConfig:
 
     Attributes:
         backbone: name of the network; ``stgcn``.
+        input_norm: BatchNorm of the input: ``joint`` gives every coordinate of every joint the same weight, as ST-GCN
+            does; ``scale`` has one scale for all, so that hands keep moving more than the spine; ``none``.
+        partition: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's ancestors.
     """
 
     backbone: str = "stgcn"
@@ -84,6 +89,8 @@ class EncoderConfig:
     strides: tuple[int, ...] = ENCODER_STRIDES
     kernel: int = 9
     dropout: float = ENCODER_DROPOUT
+    input_norm: InputNorm = "joint"
+    partition: Partition = "distance"
 
 
 @dataclass(frozen=True)
@@ -225,9 +232,12 @@ class EvaluateConfig:
 
     Attributes:
         probe_steps, probe_lr: full-batch Adam steps of the linear probe.
-        stride: frames between the windows of a clip that encoders and teacher see (a device student: 1).
+        stride: frames between the windows of a clip whose features the probes average.
+        score_stride: frames between the windows of a clip whose scores count, for teacher and student alike; a device
+            scores at every frame.
     """
 
     probe_steps: int = 300
     probe_lr: float = 1e-2
     stride: int = 25
+    score_stride: int = 1

@@ -15,6 +15,7 @@ from asma_trainer.engine.loop import Trainable
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.scores import Scores
+from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.recipe.sections import AugmentConfig, Schedule
@@ -33,6 +34,9 @@ class Past(Protocol):
     @property
     def recipe(self) -> Recipe:
         """Full settings."""
+
+    def untrained(self, stream: str) -> Encoders:
+        """The initial encoders of a stream, with batch statistics measured as pretraining measures its own."""
 
     def trained(self, stage: StageName, unit: str) -> Any:
         """The finished module of an earlier stage, with its weights.

@@ -17,7 +17,7 @@ from asma_trainer.vocabulary import StageName
 
 # Settings count where they differ from their defaults, so that a new key voids no checkpoint. Raise this when the
 # default of an old key changes, or when the same settings give other weights.
-VERSION = 2
+VERSION = 3
 
 _SHAPE_NO_WEIGHT = {"data": ("test",), "student": ("calibration", "golden", "idle_label")}
 

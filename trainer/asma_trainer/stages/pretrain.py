@@ -29,10 +29,10 @@ def _start(method: Method, past: Past, _unit: str) -> None:
 
 
 def pretrained_encoders(past: Past, stream: str) -> Encoders:
-    """The encoders of a stream that pretraining left; the initial ones where the recipe does not pretrain."""
+    """The encoders of a stream that pretraining left; untrained ones where the recipe does not pretrain."""
     method = method_of(past.recipe)
     if "pretrain" not in past.recipe.stages:
-        return initial_encoders(past.info, past.recipe, method.encoder_names, stream)
+        return past.untrained(stream)
     trained: Method = past.trained("pretrain", ALL if method.together else stream)
     return trained.encoders_of(stream)
 

@@ -31,7 +31,7 @@ class Augmenter:
     def __init__(self, layout: Layout, units: Units, mirror_labels: tuple[int, ...], config: AugmentConfig) -> None:
         self.config, self.planar = config, units == "pixels"
         self.mirror, self.parents = torch.from_numpy(layout.mirror), torch.from_numpy(layout.parents)
-        self.centre, self.lineage = layout.centre, _lineage(layout)
+        self.centre, self.origin, self.lineage = layout.centre, list(layout.origin), _lineage(layout)
         self.mirror_labels = torch.tensor(mirror_labels)
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -74,7 +74,10 @@ class Augmenter:
         return torch.cat([moved, frames[..., moved.shape[-1] :]], dim=-1)
 
     def _body(self, frames: Tensor, owner: Tensor, clips: int, generator: torch.Generator) -> Tensor:
-        """Bones longer or shorter, left and right alike, and each turned by a small angle that stays."""
+        """Bones longer or shorter, left and right alike, and each turned by a small angle that stays.
+
+        The pose's origin stays where it is, as in a body that was preprocessed with such bones.
+        """
         config, V, device = self.config, len(self.parents), frames.device
         length = _uniform(generator, -config.bone_length, config.bone_length, clips, V).exp()
         length = length[:, torch.minimum(torch.arange(V), self.mirror)]
@@ -92,6 +95,7 @@ class Augmenter:
         bones[:, :, self.centre] = places[:, :, self.centre]
         bones = torch.einsum("ptvc,pvdc->ptvd", bones, change[..., :dims, :dims].to(device)[owner])
         moved = torch.matmul(self.lineage.to(device), bones)
+        moved += (places - moved)[:, :, self.origin].mean(dim=2, keepdim=True)
         return torch.cat([moved, frames[..., dims:]], dim=-1)
 
     def _matrix(self, clips: int, generator: torch.Generator) -> Tensor:
