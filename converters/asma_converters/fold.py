@@ -124,11 +124,11 @@ def fold(student: Student) -> FoldedStudent:
             got=", ".join(broken[:3]),
             hint="train it again with a smaller learning rate",
         )
-    if any(stride != 1 for stride in backbone.config.strides):
+    if any(block.stride != 1 or block.temporal != "full" for block in backbone.config.blocks):
         raise ConversionError(
-            "the student has temporal strides",
-            expected="stride 1 in every block, as both student kinds have",
-            got=str(list(backbone.config.strides)),
+            "the student has temporal strides or separable convolutions",
+            expected="stride 1 and full temporal convolutions in every block",
+            got=str(list(backbone.config.blocks)),
             hint="distil into a `device` or `paper` student",
         )
     blocks = [block for block in backbone.blocks if isinstance(block, Block)]

@@ -22,11 +22,13 @@ def count_macs(
     """Multiply-accumulates of one forward pass, graph multiplication included (FLOPs are twice this)."""
     V, C, T, K = layout.num_joints, 3, frames, 3
     total = 0
-    for index, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
+    for index, block in enumerate(config.blocks):
+        channels = block.channels
         total += K * C * channels * T * V + K * channels * T * V * V
-        T = (T - config.kernel) // stride + 1 if config.valid else (T - 1) // stride + 1
-        total += config.kernel * channels * channels * T * V
-        if index > 0 and (channels != C or stride != 1):
+        T = (T - (block.kernel if config.valid else 1)) // block.stride + 1
+        separable = block.temporal == "separable"
+        total += (block.kernel + channels if separable else block.kernel * channels) * channels * T * V
+        if index > 0 and (channels != C or block.stride != 1):
             total += C * channels * T * V
         C = channels
     return streams * (total * people + C * classes)

@@ -17,6 +17,7 @@ from typing import Any
 
 from asma_edge.preprocess import STEPS, STREAMS
 from asma_edge.skeleton import MAX_JOINTS
+from asma_trainer.architecture import receptive_field, total_stride
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import (
     AlignConfig,
@@ -86,16 +87,33 @@ class Recipe:
             yield f"encoder.channels must end in a multiple of {HEADS}, the attention heads"
         if len(encoder.channels) != len(encoder.strides):
             yield "encoder.channels and encoder.strides differ in length"
+        if mixed := self._uneven():
+            yield mixed
+            return
+        for number, block in enumerate(student.blocks, 1):
+            if block.problem:
+                yield f"student's block {number}: {block.problem}"
+                return
         if student.kind == "device" and data.frames < self.min_device_frames:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
+        if student.kind == "paper" and total_stride(student.blocks) > 1:
+            yield "student.strides above 1; only a device student, which is not padded, may skip frames"
         if mask.frames + mask.extra_frames >= data.frames:
             yield "mask.frames and mask.extra_frames leave no frame"
         for name, value, low, high in self._ranges():
             if not low <= value <= high:
                 yield f"{name} = {value}, which is not within {low:g} to {high:g}"
-        for name, kernel in (("encoder.kernel", encoder.kernel), ("student.kernel", student.kernel)):
-            if kernel % 2 == 0:
-                yield f"{name} is even; a frame has as many neighbours before as after"
+        if encoder.kernel % 2 == 0:
+            yield "encoder.kernel is even; a frame has as many neighbours before as after"
+
+    def _uneven(self) -> str:
+        """The student's settings that are lists, but not of one entry a block."""
+        student, uneven = self.student, []
+        for name in ("kernel", "strides", "temporal"):
+            value = getattr(student, name)
+            if isinstance(value, tuple) and len(value) != len(student.channels):
+                uneven.append(f"{len(value)} entries of student.{name} for {len(student.channels)} blocks")
+        return "; ".join(uneven)
 
     def _ranges(self) -> Iterator[tuple[str, float, float, float]]:
         """(key, value, least, greatest) of every number."""
@@ -118,12 +136,10 @@ class Recipe:
         for name, sizes in (
             ("encoder.channels", self.encoder.channels),
             ("encoder.strides", self.encoder.strides),
-            ("student.channels", self.student.channels),
         ):
             for index, size in enumerate(sizes):
                 yield f"{name}[{index}]", size, 1, 65536
         yield "encoder.kernel", self.encoder.kernel, 1, 1001
-        yield "student.kernel", self.student.kernel, 1, 1001
         yield "encoder.dropout", self.encoder.dropout, 0, 0.99
         yield "student.dropout", self.student.dropout, 0, 0.99
         yield "student.calibration", self.student.calibration, 1, most
@@ -146,7 +162,7 @@ class Recipe:
     @property
     def min_device_frames(self) -> int:
         """Shortest window of a device student: its receptive field."""
-        return 1 + len(self.student.channels) * (self.student.kernel - 1)
+        return receptive_field(self.student.blocks)
 
     @property
     def stream_weights(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from asma_trainer.architecture import BlockSpec, Temporal, block_specs
 from asma_trainer.vocabulary import (
     ENCODER_CHANNELS,
     ENCODER_DROPOUT,
@@ -213,17 +214,32 @@ class StudentConfig:
 
     Attributes:
         kind: ``device`` or ``paper``.
+        channels: that leave each block.
+        kernel, strides, temporal: of the temporal convolutions, as in `BlockSpec`: one for all blocks, or a list.
+        graph_bias: of the graph convolutions.
         calibration, golden: how many clips student.pt carries for the converter.
         idle_label: class that means nothing happens; must exist in the data if given.
     """
 
     kind: StudentKind = "paper"
     channels: tuple[int, ...] = STUDENT_CHANNELS
-    kernel: int = 9
+    kernel: int | tuple[int, ...] = 9
+    strides: int | tuple[int, ...] = 1
+    temporal: Temporal | tuple[Temporal, ...] = "full"
+    graph_bias: bool = True
     dropout: float = 0.0
     calibration: int = 256
     golden: int = 512
     idle_label: str | None = None
+
+    @property
+    def blocks(self) -> tuple[BlockSpec, ...]:
+        """Its architecture.
+
+        Raises:
+            ValueError: lists of different lengths.
+        """
+        return block_specs(self.channels, self.kernel, self.strides, self.temporal, self.graph_bias)
 
 
 @dataclass(frozen=True)
