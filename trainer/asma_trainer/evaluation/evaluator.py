@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.compute import Compute
 from asma_trainer.evaluation.metrics import Accuracy, top1
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
@@ -40,7 +41,7 @@ class Evaluator:
         self.splits = {name: dataset.split(name) for name in recipe.data.test}
         self.clips = np.unique(np.concatenate(list(self.splits.values())))
         self.label = dataset.label[self.clips]
-        self.train = dataset.split(recipe.data.train)
+        self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)
 
     def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
         """Linear probe of a stream's encoders together, of each alone where there are several, and 1-NN."""

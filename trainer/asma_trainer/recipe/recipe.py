@@ -28,6 +28,7 @@ from asma_trainer.recipe.sections import (
     EncoderConfig,
     EvaluateConfig,
     FinetuneConfig,
+    LabelsConfig,
     MaskConfig,
     PretrainConfig,
     Schedule,
@@ -49,6 +50,7 @@ class Recipe:
     streams: tuple[str, ...] = STREAMS
     fusion: tuple[float, ...] = (0.6, 0.6, 0.4)
     data: DataConfig = field(default_factory=DataConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
@@ -79,6 +81,8 @@ class Recipe:
             yield f"stages {list(self.stages)}; each at most once"
         if not data.test:
             yield "data.test names no split"
+        if self.labels.clips and self.labels.share != 1.0:
+            yield "labels.share and labels.clips; one of them"
         if not set(data.preprocess) <= set(STEPS):
             yield f"data.preprocess {list(data.preprocess)}; steps are {', '.join(STEPS)}"
         if not (encoder.channels and student.channels):
@@ -121,6 +125,9 @@ class Recipe:
         yield "seed", self.seed, 0, 2**63 - 1
         yield "data.frames", self.data.frames, 2, 10_000
         yield "data.fps", self.data.fps, 0.1, 1000
+        yield "labels.share", self.labels.share, tiny, 1
+        yield "labels.clips", self.labels.clips, 0, most
+        yield "labels.seed", self.labels.seed, 0, 2**63 - 1
         for index, weight in enumerate(self.fusion):
             yield f"fusion[{index}]", weight, tiny, 1e6
         for name in ("pretrain", "finetune", "align", "distill", "baseline"):

@@ -75,6 +75,24 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class LabelsConfig:
+    """Semi-supervised learning: which training clips keep their labels; the others are clips without labels.
+
+    Fine-tuning, alignment, label-only students and probes see the labelled clips alone; pretraining and distillation
+    see all.
+
+    Attributes:
+        share: of the clips of every class; 1: all.
+        clips: so many of every class instead; 0: as ``share`` says.
+        seed: of the choice.
+    """
+
+    share: float = 1.0
+    clips: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class EncoderConfig:
     """The encoders.
 

@@ -63,9 +63,10 @@ FINETUNE = Stage(
     scored="",  # as part of the teacher
     schedule=lambda recipe: recipe.finetune,
     augment=lambda recipe: recipe.augment,
-    sections=lambda _: ("encoder", "augment", "finetune"),
+    sections=lambda _: ("encoder", "labels", "augment", "finetune"),
     units=each_stream,
     needs=lambda recipe: ("pretrain",) if "pretrain" in recipe.stages else (),
+    labels=True,
     build=Finetuning,
     start=_start,
 )
