@@ -43,6 +43,7 @@ from asma_trainer.stages.base import ALL, Stage
 from asma_trainer.stages.identity import digest, fingerprint_of
 from asma_trainer.stages.registry import STAGE, STAGES
 from asma_trainer.stages.scoring import score_stages
+from asma_trainer.stages.transfer import source_digest
 from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import StageName
 
@@ -104,6 +105,7 @@ class Run:
     Raises:
         DataError: the data set lacks a split, a class, labels or what else the recipe asks for.
         RecipeError: the recipe names a method or backbone that there is not, or that do not go together.
+        CheckpointError: the run whose encoders it takes has not pretrained them.
     """
 
     def __init__(
@@ -113,10 +115,10 @@ class Run:
         self.info = dataset.info
         self.train = dataset.split(recipe.data.train)
         self.labelled = labelled_clips(dataset, self.train, recipe.labels)
-        self._fingerprint = fingerprint_of(dataset)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
         check_fit(dataset, recipe)
+        self._fingerprint = " ".join(filter(None, (fingerprint_of(dataset), source_digest(self.info, recipe))))
 
     @classmethod
     def open(cls, folder: str | Path, dataset: PreparedDataset) -> Run:

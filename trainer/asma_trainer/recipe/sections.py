@@ -155,12 +155,14 @@ class PretrainConfig(Schedule):
 
     Attributes:
         method: name of the way to learn without labels; ``asma``.
+        source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor).
         share_projector: one projector for both encoders instead of one each.
     """
 
     method: str = "asma"
+    source: str | None = None
     steps: int = 46950
     lr: float = 5e-3
     weight_decay: float = 1e-5
