@@ -14,11 +14,13 @@ from asma_trainer.architecture import BlockSpec, block_specs
 from asma_trainer.models.alignment import Alignment
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.count import count_macs, count_parameters
+from asma_trainer.models.partition import partitions
 from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.models.projector import projector
-from asma_trainer.models.stgcn import STGCN, TEACHER_CONFIG, GraphConv, STGCNConfig
+from asma_trainer.models.stgcn import STGCN, TEACHER_CONFIG, GraphConv, STGCNConfig, stgcn
 from asma_trainer.models.student import Student, student_config
 from asma_trainer.models.teacher import Teacher
+from asma_trainer.recipe.sections import EncoderConfig
 from asma_trainer.vocabulary import ENCODERS
 
 NTU = get_layout("ntu25")
@@ -102,7 +104,7 @@ def test_graph_convolution_is_mix_then_aggregate(layout: str, channels: int, out
     """y[w, c] = sum_k sum_v A_k[v, w] (W_k x + b_k)[v, c], Yan et al. (2018)."""
     torch.manual_seed(seed)
     skeleton = get_layout(layout)
-    module = GraphConv(channels, out, torch.from_numpy(skeleton.partitions))
+    module = GraphConv(channels, out, torch.from_numpy(partitions(skeleton)))
     module.importance.data.uniform_(0.2, 2.0)
     joints = torch.randperm(skeleton.num_joints)[drop:].sort().values
     x = torch.randn(2, 3, len(joints), channels)
@@ -259,3 +261,29 @@ def test_projector_has_no_biases() -> None:
     assert [type(layer).__name__ for layer in head] == [
         "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear"]  # fmt: skip
     assert count_parameters(head) == 256 * 32 + 2 * 32 * 32 + 4 * 32
+
+
+def test_one_scale_for_all_joints_keeps_their_proportions() -> None:
+    """The spine that moves by millimetres is not blown up to the size of a hand."""
+    x = clips(8, 12) * torch.linspace(0.01, 1.0, 25)[None, None, :, None]
+    for kind, expected in (("scale", (x - x.mean()) / x.std(correction=0)), ("none", x)):
+        network = STGCN(NTU, STGCNConfig(block_specs((4, 4), 3), input_norm=kind))  # type: ignore[arg-type]
+        seen: list[torch.Tensor] = []
+        network.blocks[0].register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0].detach()))
+        network(x, joints=torch.arange(20))
+        torch.testing.assert_close(seen[0], expected[:, :, :20], atol=1e-4, rtol=1e-4)
+    blown_up = STGCN(NTU, STGCNConfig(block_specs((4, 4), 3)))
+    seen = []
+    blown_up.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    blown_up(x)
+    torch.testing.assert_close(seen[0].std(dim=(0, 1)), torch.ones(25, 3), atol=0.06, rtol=0)
+
+
+def test_an_encoder_is_what_its_recipe_says() -> None:
+    encoder = stgcn(NTU, EncoderConfig(channels=(4, 8), strides=(1, 2), input_norm="none", partition="one-hop"))
+    assert encoder.config == STGCNConfig(
+        block_specs((4, 8), strides=(1, 2)), 0.5, input_norm="none", partition="one-hop"
+    )
+    graph = encoder.blocks[1].graph
+    assert isinstance(graph, GraphConv)
+    torch.testing.assert_close(graph.partitions, torch.from_numpy(partitions(NTU, "one-hop")))

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from asma_edge.skeleton import Layout
 from asma_trainer.architecture import BlockSpec, block_specs, receptive_field, total_stride
 from asma_trainer.models.backbone import Backbone
+from asma_trainer.models.partition import partitions
 from asma_trainer.recipe.sections import EncoderConfig
-from asma_trainer.vocabulary import ENCODER_CHANNELS, ENCODER_DROPOUT, ENCODER_STRIDES
+from asma_trainer.vocabulary import ENCODER_CHANNELS, ENCODER_DROPOUT, ENCODER_STRIDES, InputNorm, Partition
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,15 @@ class STGCNConfig:
         blocks: in order.
         dropout: after the temporal convolution of every block but the first.
         valid: temporal convolutions without padding, so that frame-by-frame streaming is exact.
+        input_norm: what the input BatchNorm tells apart; see `asma_trainer.recipe.sections.EncoderConfig`.
+        partition: how the graph's distances count.
     """
 
     blocks: tuple[BlockSpec, ...]
     dropout: float = 0.0
     valid: bool = False
+    input_norm: InputNorm = "joint"
+    partition: Partition = "distance"
 
     @property
     def width(self) -> int:
@@ -133,7 +138,7 @@ class Block(nn.Module):
 
 
 class STGCN(Backbone):
-    """Backbone: input BatchNorm over joints and channels, then blocks.
+    """Backbone: input BatchNorm, then blocks.
 
     Args:
         layout: gives V and the spatial partitions.
@@ -143,11 +148,11 @@ class STGCN(Backbone):
     def __init__(self, layout: Layout, config: STGCNConfig, channels_in: int = 3) -> None:
         super().__init__()
         self.config = config
-        partitions = torch.from_numpy(layout.partitions)
-        self.input_bn = nn.BatchNorm1d(layout.num_joints * channels_in)
+        graph = torch.from_numpy(partitions(layout, config.partition))
+        self.input_bn = _input_norm(config.input_norm, layout.num_joints * channels_in)
         sizes = (channels_in, *(block.channels for block in config.blocks))
         self.blocks = nn.ModuleList(
-            Block(sizes[index], spec, partitions, config, first=index == 0) for index, spec in enumerate(config.blocks)
+            Block(sizes[index], spec, graph, config, first=index == 0) for index, spec in enumerate(config.blocks)
         )
         for parameter in self.parameters():
             if parameter.dim() == 4:
@@ -167,7 +172,8 @@ class STGCN(Backbone):
             frames: (P, T') the frames to keep for each body, ascending; the others are dropped likewise.
         """
         P, T, V, C = x_PTVC.shape
-        x: Tensor = self.input_bn(x_PTVC.reshape(P * T, V * C)).view(P, T, V, C)
+        rows = (P * T, V * C) if self.config.input_norm == "joint" else (1, 1, P * T * V * C)
+        x: Tensor = self.input_bn(x_PTVC.reshape(rows)).view(P, T, V, C)
         if joints is not None:
             x = x[:, :, joints]
         if frames is not None:
@@ -180,4 +186,12 @@ class STGCN(Backbone):
 def stgcn(layout: Layout, encoder: EncoderConfig) -> STGCN:
     """The backbone that a recipe's ``[encoder]`` describes."""
     blocks = block_specs(encoder.channels, encoder.kernel, encoder.strides)
-    return STGCN(layout, STGCNConfig(blocks, encoder.dropout))
+    config = STGCNConfig(blocks, encoder.dropout, input_norm=encoder.input_norm, partition=encoder.partition)
+    return STGCN(layout, config)
+
+
+def _input_norm(kind: InputNorm, coordinates: int) -> nn.Module:
+    """BatchNorm of (rows, coordinates) for ``joint``, of (1, 1, numbers) for ``scale``."""
+    if kind == "none":
+        return nn.Identity()
+    return nn.BatchNorm1d(coordinates) if kind == "joint" else nn.BatchNorm1d(1, affine=False)

@@ -28,6 +28,7 @@ from asma_trainer.recipe.sections import (
     EncoderConfig,
     EvaluateConfig,
     FinetuneConfig,
+    LabelsConfig,
     MaskConfig,
     PretrainConfig,
     Schedule,
@@ -49,6 +50,7 @@ class Recipe:
     streams: tuple[str, ...] = STREAMS
     fusion: tuple[float, ...] = (0.6, 0.6, 0.4)
     data: DataConfig = field(default_factory=DataConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
@@ -79,6 +81,8 @@ class Recipe:
             yield f"stages {list(self.stages)}; each at most once"
         if not data.test:
             yield "data.test names no split"
+        if self.labels.clips and self.labels.share != 1.0:
+            yield "labels.share and labels.clips; one of them"
         if not set(data.preprocess) <= set(STEPS):
             yield f"data.preprocess {list(data.preprocess)}; steps are {', '.join(STEPS)}"
         if not (encoder.channels and student.channels):
@@ -121,6 +125,9 @@ class Recipe:
         yield "seed", self.seed, 0, 2**63 - 1
         yield "data.frames", self.data.frames, 2, 10_000
         yield "data.fps", self.data.fps, 0.1, 1000
+        yield "labels.share", self.labels.share, tiny, 1
+        yield "labels.clips", self.labels.clips, 0, most
+        yield "labels.seed", self.labels.seed, 0, 2**63 - 1
         for index, weight in enumerate(self.fusion):
             yield f"fusion[{index}]", weight, tiny, 1e6
         for name in ("pretrain", "finetune", "align", "distill", "baseline"):
@@ -129,7 +136,7 @@ class Recipe:
             yield f"{name}.batch", schedule.batch, 2, most
             yield f"{name}.lr", schedule.lr, tiny, 1e3
             yield f"{name}.weight_decay", schedule.weight_decay, 0, 1e3
-            yield f"{name}.warmup", schedule.warmup, 0, most
+            yield f"{name}.warmup", schedule.warmup, 0, schedule.steps
         for name, augment in (("augment", self.augment), ("pretrain.augment", self.pretrain.augment)):
             for key, value in dataclasses.asdict(augment).items():
                 yield f"{name}.{key}", value, 0, _MOST.get(key, 1e3)
@@ -157,6 +164,7 @@ class Recipe:
         yield "evaluate.probe_steps", self.evaluate.probe_steps, 1, most
         yield "evaluate.probe_lr", self.evaluate.probe_lr, tiny, 1e3
         yield "evaluate.stride", self.evaluate.stride, 1, most
+        yield "evaluate.score_stride", self.evaluate.score_stride, 1, most
 
     @property
     def min_device_frames(self) -> int:

@@ -11,6 +11,8 @@ from asma_trainer.vocabulary import (
     ENCODER_DROPOUT,
     ENCODER_STRIDES,
     STUDENT_CHANNELS,
+    InputNorm,
+    Partition,
     Sampling,
     StudentKind,
     Tokens,
@@ -73,11 +75,32 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class LabelsConfig:
+    """Semi-supervised learning: which training clips keep their labels; the others are clips without labels.
+
+    Fine-tuning, alignment, label-only students and probes see the labelled clips alone; pretraining and distillation
+    see all.
+
+    Attributes:
+        share: of the clips of every class; 1: all.
+        clips: so many of every class instead; 0: as ``share`` says.
+        seed: of the choice.
+    """
+
+    share: float = 1.0
+    clips: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class EncoderConfig:
     """The encoders.
 
     Attributes:
         backbone: name of the network; ``stgcn``.
+        input_norm: BatchNorm of the input: ``joint`` gives every coordinate of every joint the same weight, as ST-GCN
+            does; ``scale`` has one scale for all, so that hands keep moving more than the spine; ``none``.
+        partition: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's ancestors.
     """
 
     backbone: str = "stgcn"
@@ -85,6 +108,8 @@ class EncoderConfig:
     strides: tuple[int, ...] = ENCODER_STRIDES
     kernel: int = 9
     dropout: float = ENCODER_DROPOUT
+    input_norm: InputNorm = "joint"
+    partition: Partition = "distance"
 
 
 @dataclass(frozen=True)
@@ -130,12 +155,14 @@ class PretrainConfig(Schedule):
 
     Attributes:
         method: name of the way to learn without labels; ``asma``.
+        source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor).
         share_projector: one projector for both encoders instead of one each.
     """
 
     method: str = "asma"
+    source: str | None = None
     steps: int = 46950
     lr: float = 5e-3
     weight_decay: float = 1e-5
@@ -241,9 +268,12 @@ class EvaluateConfig:
 
     Attributes:
         probe_steps, probe_lr: full-batch Adam steps of the linear probe.
-        stride: frames between the windows of a clip that encoders and teacher see (a device student: 1).
+        stride: frames between the windows of a clip whose features the probes average.
+        score_stride: frames between the windows of a clip whose scores count, for teacher and student alike; a device
+            scores at every frame.
     """
 
     probe_steps: int = 300
     probe_lr: float = 1e-2
     stride: int = 25
+    score_stride: int = 1
