@@ -24,8 +24,9 @@ from fuzz_models import fuzz, parts, seal
 from asma_converters.tflite_writer import pack_model
 from asma_edge.bundle import _read_members, read_bundle
 from asma_edge.errors import BundleError
-from asma_edge.model_check import INT8_VERSIONS, check_model
+from asma_edge.model_check import check_model
 from asma_edge.model_file import FLOAT32, INT8, INT32, Code
+from asma_edge.operator_check import INT8_VERSIONS
 from asma_edge.runtime import Runtime
 
 SECONDS, MEGABYTES = 2.0, 200.0
