@@ -43,7 +43,7 @@ def test_probes_on_features_that_can_be_told_apart(tiny_recipe: MakeRecipe) -> N
     recipe = tiny_recipe("evaluate.probe_steps=100")
     scores = linear_probe(train, label, test, recipe, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
-    assert top1(scores, label) == 100
+    assert top1(scores, label) == 1.0
     np.testing.assert_array_equal(scores, linear_probe(train, label, test, recipe, 3))  # seeded
     # A feature that never changes does no harm.
     dead = np.concatenate([train, np.full((60, 1), 7, np.float32)], axis=1)
@@ -107,5 +107,5 @@ def test_accuracies_are_by_split(waves: PreparedDataset, tiny_recipe: MakeRecipe
     wrong[waves.split("test")] = perfect[waves.split("test")]
     rows = evaluator.accuracies("x", with_fused({"joint": perfect, "motion": wrong}, recipe.stream_weights))
     assert [(row.split, row.streams["joint"], row.streams["motion"]) for row in rows] == [
-        ("test", 100.0, 100.0), ("all", 100.0, pytest.approx(100 / 3))]  # fmt: skip
-    assert rows[1].fused == 100.0  # joint weighs 0.6, motion 0.4
+        ("test", 1.0, 1.0), ("all", 1.0, pytest.approx(1 / 3))]  # fmt: skip
+    assert rows[1].fused == 1.0  # joint weighs 0.6, motion 0.4

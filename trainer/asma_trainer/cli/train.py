@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy, accuracy_table
-from asma_trainer.evaluation.results import Results
+from asma_trainer.evaluation.results import Results, rows_of
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
@@ -114,7 +113,7 @@ def _show(folder: Path, stage: str, as_json: bool) -> None:
     if stage in ("evaluate", "run") and (folder / "evaluate" / "results.json").exists():
         rows = Results.load(folder / "evaluate").accuracy
     if as_json:
-        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": [dataclasses.asdict(row) for row in rows]}))
+        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": rows_of(rows)}))
         return
     if rows:
         print(accuracy_table(rows))

@@ -13,7 +13,7 @@ from asma_trainer.evaluation.scores import Scores
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 accuracy of one stage: per stream and fused, in percent."""
+    """Top-1 accuracy of one stage: per stream and fused, as fractions from 0 to 1."""
 
     stage: str
     split: str
@@ -22,8 +22,8 @@ class Accuracy:
 
 
 def top1(scores_NK: Scores, label_N: IntArray) -> float:
-    """Accuracy in percent."""
-    return float(100.0 * (scores_NK.argmax(axis=1) == label_N).mean())
+    """Share of rows whose largest score is the label's."""
+    return float((scores_NK.argmax(axis=1) == label_N).mean())
 
 
 def confusion_matrix(scores_NK: Scores, label_N: IntArray) -> IntArray:
@@ -35,12 +35,12 @@ def confusion_matrix(scores_NK: Scores, label_N: IntArray) -> IntArray:
 
 
 def accuracy_table(rows: Sequence[Accuracy]) -> str:
-    """Top-1 accuracies as aligned text."""
+    """Top-1 accuracies as aligned text, in per cent."""
     streams = list(dict.fromkeys(stream for row in rows for stream in row.streams))
-    lines = [["stage", "split", *streams, "fused"]]
+    lines = [["stage", "split", *(f"{stream} %" for stream in streams), "fused %"]]
     for row in rows:
         values = [row.streams.get(stream) for stream in streams] + [row.fused]
-        lines.append([row.stage, row.split, *("-" if value is None else f"{value:.1f}" for value in values)])
+        lines.append([row.stage, row.split, *("-" if value is None else f"{100 * value:.1f}" for value in values)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
