@@ -27,7 +27,7 @@ MakeRecipe = Callable[..., Recipe]
 def test_top1_confusion_and_fusion_by_hand() -> None:
     scores = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
     label = np.array([0, 2, 0, 1])
-    assert top1(scores, label) == 50.0
+    assert top1(scores, label) == 0.5
     assert confusion_matrix(scores, label).tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     other = np.eye(3, dtype=np.float32)[[1, 1, 1, 1]]
     fused = with_fused({"a": scores, "b": other}, {"a": 0.75, "b": 0.25})
