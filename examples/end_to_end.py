@@ -22,7 +22,7 @@ from asma_converters.errors import GateError
 from asma_edge.errors import AsmaError
 from asma_trainer import train
 from asma_trainer.cli.shared import progress
-from asma_trainer.evaluation.metrics import accuracy_table
+from asma_trainer.evaluation.metrics import accuracy_text
 from asma_trainer.report.build import Options, report_run
 
 SPEED_BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "inference_speed.py"
@@ -58,7 +58,7 @@ def main() -> int:
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"end_to_end: {error}", file=sys.stderr)
         return 2
-    print(accuracy_table(rows), json.dumps(summary, indent=1), f"report: {options.out / 'report.html'}", sep="\n")
+    print(accuracy_text(rows), json.dumps(summary, indent=1), f"report: {options.out / 'report.html'}", sep="\n")
     return 0
 
 

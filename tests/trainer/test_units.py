@@ -15,7 +15,7 @@ from asma_edge.bundle import read_bundle
 from asma_edge.provenance import with_fractions
 from asma_edge.restamp import update_info
 from asma_trainer.errors import CheckpointError
-from asma_trainer.evaluation.metrics import Accuracy, accuracy_table
+from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
 from asma_trainer.evaluation.results import Results
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_results_of_unknown_versions_are_refused(tmp_path: Path, values: Any, na
 
 def test_people_read_per_cent() -> None:
     rows = [Accuracy("student", "test", {"joint": 0.935}, 0.9425), Accuracy("linear", "test", {}, 0.5)]
-    assert accuracy_table(rows).split() == [
+    assert accuracy_text(rows).split() == [
         "stage", "split", "joint", "%", "fused", "%", "student", "test", "93.5", "94.2", "linear", "test", "-", "50.0",
     ]  # fmt: skip
 

@@ -34,7 +34,7 @@ def confusion_matrix(scores_NK: Scores, label_N: IntArray) -> IntArray:
     return counts
 
 
-def accuracy_table(rows: Sequence[Accuracy]) -> str:
+def accuracy_text(rows: Sequence[Accuracy]) -> str:
     """Top-1 accuracies as aligned text, in per cent."""
     streams = list(dict.fromkeys(stream for row in rows for stream in row.streams))
     lines = [["stage", "split", *(f"{stream} %" for stream in streams), "fused %"]]
