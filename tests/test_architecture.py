@@ -34,6 +34,7 @@ STOREYS = (
     ("student_file",),
     ("stages",),
     ("run",),
+    ("sweep",),
     ("report", "calibration"),
     ("cli",),
     ("commands", ""),  # "": the package itself, the public API

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asma_converters.conversion import MAX_DROP, MIN_AGREEMENT, convert_file
+from asma_converters.conversion import MAX_DROP_POINTS, MIN_AGREEMENT, convert_file
 from asma_converters.errors import GateError
 from asma_converters.report import ConversionReport
 from asma_edge.errors import AsmaError
@@ -30,8 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="processors that the clip graph is shaped for; any runs it, with the same bits (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-drop", type=float, default=MAX_DROP, metavar="POINTS", help="largest loss of accuracy (%(default)s)"
-    )
+        "--max-drop", type=float, default=MAX_DROP_POINTS, metavar="POINTS",
+        help="largest loss of accuracy, in percentage points (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--min-agreement", type=float, default=MIN_AGREEMENT, metavar="SHARE",
         help="smallest share of golden clips whose top-1 class stays (%(default)s)",
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             precision=options.precision,
             mode=options.mode,
             target=options.target,
-            max_drop=options.max_drop,
+            max_drop_points=options.max_drop,
             min_agreement=options.min_agreement,
             min_accuracy=options.min_accuracy,
             onnx=options.onnx,

@@ -32,7 +32,7 @@ from asma_edge.verify import verify
 from asma_trainer.models.count import count_macs, count_parameters
 from asma_trainer.student_file import StudentFile
 
-MAX_DROP = 0.5
+MAX_DROP_POINTS = 0.5
 MIN_AGREEMENT = 0.985
 
 Progress = Callable[[str], None]
@@ -45,7 +45,7 @@ def convert(
     precision: Precision = "int8",
     mode: Mode | None = None,
     target: Target = "arm",
-    max_drop: float = MAX_DROP,
+    max_drop_points: float = MAX_DROP_POINTS,
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
     onnx: Path | None = None,
@@ -60,7 +60,7 @@ def convert(
         mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
         target: ``x86`` treats groups of frames as channels in the clip graph, which suits wide vector units; the
             numbers are the same.
-        max_drop: largest loss of accuracy on the golden clips, in points.
+        max_drop_points: largest loss of accuracy on the golden clips, in percentage points.
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
@@ -80,11 +80,11 @@ def convert(
         check_output(onnx, [output])
         check_packages()
     _check_student(student)
-    mode = _choose_mode(student, precision, mode, target, max_drop, min_agreement, min_accuracy)
+    mode = _choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
 
     with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_file:
         model, comparison, warnings = _run_stages(student, precision, mode, target, onnx_file, say)
-        comparison.gate(max_drop, min_agreement, min_accuracy)
+        comparison.gate(max_drop_points, min_agreement, min_accuracy)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
         if not student.sealed:
@@ -98,7 +98,7 @@ def convert(
             target=target,
             stages=tuple(comparison.stages),
             agreement=comparison.agreement(-1, 0),
-            max_drop=float(max_drop),
+            max_drop_points=float(max_drop_points),
             min_agreement=float(min_agreement),
             parameters=info.parameters,
             macs=info.macs,
@@ -171,7 +171,7 @@ def _choose_mode(
     precision: Precision,
     mode: Mode | None,
     target: Target,
-    max_drop: float,
+    max_drop_points: float,
     min_agreement: float,
     min_accuracy: float | None,
 ) -> Mode:
@@ -180,7 +180,7 @@ def _choose_mode(
         f"precision '{precision}'" if precision not in ("int8", "float32")
         else f"mode '{mode}'" if mode not in (None, "clip", "stream")
         else f"target '{target}'" if target not in get_args(Target)
-        else f"max_drop {max_drop}" if not (math.isfinite(max_drop) and max_drop >= 0)
+        else f"max_drop_points {max_drop_points}" if not (math.isfinite(max_drop_points) and max_drop_points >= 0)
         else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
         else f"min_accuracy {min_accuracy}" if min_accuracy is not None and not 0 <= min_accuracy <= 1
         else ""
@@ -188,7 +188,7 @@ def _choose_mode(
     if problem:
         raise ConversionError(
             "unusable conversion settings",
-            expected="precision int8 or float32, mode clip or stream, target arm or x86, max_drop >= 0, "
+            expected="precision int8 or float32, mode clip or stream, target arm or x86, max_drop_points >= 0, "
             "the others from 0 to 1",
             got=problem,
             hint="see asma-convert --help",

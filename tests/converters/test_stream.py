@@ -140,7 +140,7 @@ def test_bundles_of_other_blocks_stream_on_the_device(
     window, hop = 21, total_stride(blocks)
     student = make_student("body13", streams=("joint", "motion"), window=window, clips=4, blocks=blocks)
     path = tmp_path / "blocks.tflite"
-    report = convert(student, path, precision=precision, max_drop=100.0, min_agreement=0.0)
+    report = convert(student, path, precision=precision, max_drop_points=100.0, min_agreement=0.0)
     assert (report.mode, report.warnings) == ("stream", ())
     recognizer = Recognizer.load(path)
     assert recognizer.info.hop == hop
@@ -161,7 +161,7 @@ def test_bundles_of_other_blocks_stream_on_the_device(
 def test_a_strided_student_in_clip_mode_is_scored_at_every_frame(make_student: MakeStudent, tmp_path: Path) -> None:
     student = make_student("body13", streams=("joint",), window=21, clips=4, blocks=block_specs((8, 64), 5, (2, 1)))
     path = tmp_path / "clip.tflite"
-    convert(student, path, mode="clip", max_drop=100.0, min_agreement=0.0)
+    convert(student, path, mode="clip", max_drop_points=100.0, min_agreement=0.0)
     recognizer = Recognizer.load(path)
     assert recognizer.info.hop == 1
     frames = np.random.default_rng(0).normal(0, 0.4, (25, 13, 3)).astype(np.float32)
