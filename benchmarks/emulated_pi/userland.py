@@ -97,14 +97,23 @@ class Userland:
         with tempfile.TemporaryDirectory() as temporary:
             library, marks = Path(temporary) / "libinstructions.so", Path(temporary) / "marks"
             _call([_tool("gcc", "gcc"), "-O2", "-shared", "-fPIC", "-o", str(library), str(_PLUGIN)])
-            output = self._run(processor, arguments, ("-plugin", f"{library},marks={marks}"), timeout)
+            # -R: memory at the same addresses each time, on which the steps of copies and of sets of objects depend.
+            fixed = [_tool("setarch", "util-linux"), "-R"]
+            output = self._run(processor, arguments, ("-plugin", f"{library},marks={marks}"), timeout, fixed)
             if not marks.exists():
                 raise EmulationError("nothing was counted: this QEMU does not take plugins of API 1")
             return output, [count for (count,) in _MARK.iter_unpack(marks.read_bytes())]
 
-    def _run(self, processor: str, arguments: Sequence[str], options: Sequence[str], timeout: float) -> str:
+    def _run(
+        self,
+        processor: str,
+        arguments: Sequence[str],
+        options: Sequence[str],
+        timeout: float,
+        before: Sequence[str] = (),
+    ) -> str:
         root = self.folder / processor
-        command = [_qemu(), "-cpu", PROCESSORS[processor].qemu, *options, "-L", str(root)]
+        command = [*before, _qemu(), "-cpu", PROCESSORS[processor].qemu, *options, "-L", str(root)]
         # -S, -P: no packages of the host, and none beside the program. One thread, equal hashes: equal counts.
         command += [str(root / f"usr/bin/python{self.python}"), "-S", "-P", *arguments]
         environment = {
@@ -173,7 +182,9 @@ def _download(suite: str, folder: Path) -> list[Path]:
         "APT::Install-Recommends": "false",
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
-        "Acquire::Retries": "3",
+        "Acquire::Retries": "2",
+        "Acquire::http::Timeout": "20",
+        "Acquire::https::Timeout": "20",
         "Dir::State::Lists": folder / "lists",
         "Dir::State::status": "/dev/null",
         "Dir::State::extended_states": "/dev/null",
