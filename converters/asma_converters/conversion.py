@@ -20,7 +20,7 @@ from asma_converters.errors import ConversionError
 from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
 from asma_converters.fold import FoldedStudent, fold
 from asma_converters.golden import golden_poses
-from asma_converters.interpreter import SignatureModel, delegated_nodes
+from asma_converters.interpreter import SignatureModel, clip_logits, delegated_nodes
 from asma_converters.ir import Graph
 from asma_converters.quantize import Scale, borrow, quantisation_of
 from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, versions
@@ -127,7 +127,9 @@ def _run_stages(
     _check_fit(student, folded)
     clips = student.inputs(student.golden)
     comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
+    say("reference logits in PyTorch")
     comparison.add("torch", torch_logits(student.models, clips))
+    say("logits of the folded student")
     deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
     comparison.add("deploy", torch_logits(deploy, clips))
 
@@ -141,14 +143,18 @@ def _run_stages(
     if mode == "stream":
         graphs["stream"] = stream_graph(folded, student.window)
     model = write_model(graphs, None)
-    comparison.add("float32", SignatureModel(model, "clip").logits(clips), size=len(model))
+    say("logits of the float32 model")
+    comparison.add("float32", clip_logits(model, clips), size=len(model))
     scales: dict[str, dict[Any, Scale]] | None = None
     if precision == "int8":
         say(f"calibrate on {len(student.calibration)} clips")
         scales = _quantise(student, folded, graphs)
+        say("write the int8 model")
         model = write_model(graphs, scales)
-        comparison.add("int8", SignatureModel(model, "clip").logits(clips), size=len(model), exact=False)
-    return model, comparison, _check_delegation(graphs, scales)
+        say("logits of the int8 model")
+        comparison.add("int8", clip_logits(model, clips), size=len(model), exact=False)
+    say("check the delegate")
+    return model, comparison, _check_delegation(model, graphs, scales)
 
 
 def _check_student(student: StudentFile) -> None:
@@ -228,12 +234,15 @@ def _quantise(
     return {signature: borrow(graph, reference, known) for signature, graph in graphs.items()}
 
 
-def _check_delegation(graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None) -> tuple[str, ...]:
+def _check_delegation(
+    model: bytes, graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None
+) -> tuple[str, ...]:
     """Warnings; raises if the runtime's fast kernels would not take a graph as a whole."""
     warnings = []
-    for signature, graph in graphs.items():
-        # The runtime lists operators of a file's first graph only, so each graph is written alone.
-        model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
+    for number, (signature, graph) in enumerate(graphs.items()):
+        # The runtime lists operators of a file's first graph only, so the others are written alone.
+        if number:
+            model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
         nodes = delegated_nodes(model)
         if nodes is None:
             warnings.append(f"graph '{signature}': this runtime does not tell whether XNNPACK runs it")
