@@ -111,7 +111,7 @@ def untrained(student: StudentFile, kernel: int) -> StudentFile:
 
 @pytest.mark.parametrize("kernel", [2, 8])
 def test_even_kernels_are_refused(student: StudentFile, tmp_path: Path, kernel: int) -> None:
-    with pytest.raises(ConversionError, match=f"kernel {kernel}, not one odd number"):
+    with pytest.raises(ConversionError, match=f"kernel {kernel}, which is even"):
         convert(untrained(student, kernel), tmp_path / "a.tflite", **LOOSE)
 
 

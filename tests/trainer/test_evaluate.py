@@ -17,9 +17,11 @@ from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import confusion_matrix, top1
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import classifier_scores, clip_scores, dense_scores, over_windows, with_fused
-from asma_trainer.networks import build_student
+from asma_trainer.models.teacher import Teacher
+from asma_trainer.networks import build_encoders, build_student
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.views.streams import stream_input
+from asma_trainer.vocabulary import ENCODERS
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -76,13 +78,16 @@ def test_every_window_of_a_clip_is_scored(pairs: PreparedDataset, tiny_recipe: M
         np.testing.assert_allclose(found[row], scores, atol=1e-5)
 
 
-def test_a_device_student_is_scored_at_every_frame(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
+@pytest.mark.parametrize("stride", [1, 4, 1000])
+def test_teacher_and_student_are_scored_in_the_same_windows(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, stride: int
+) -> None:
     recipe = tiny_recipe()
     torch.manual_seed(0)
     student, clips = build_student(waves.info, recipe).eval(), waves.split("test")
     function = classifier_scores(student, waves.info, "joint")
-    every = over_windows(waves, clips, recipe.data, 1, function, Compute())
-    for dense, expected in zip(dense_scores(student, waves, clips, recipe.data, "joint"), every, strict=True):
+    every = over_windows(waves, clips, recipe.data, stride, function, Compute())
+    for dense, expected in zip(dense_scores(student, waves, clips, recipe.data, stride, "joint"), every, strict=True):
         np.testing.assert_allclose(dense, expected[None], atol=1e-5)
 
 
@@ -109,3 +114,22 @@ def test_accuracies_are_by_split(waves: PreparedDataset, tiny_recipe: MakeRecipe
     assert [(row.split, row.streams["joint"], row.streams["motion"]) for row in rows] == [
         ("test", 100.0, 100.0), ("all", 100.0, pytest.approx(100 / 3))]  # fmt: skip
     assert rows[1].fused == 100.0  # joint weighs 0.6, motion 0.4
+
+
+def test_scores_count_at_every_frame_whoever_gives_them(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
+    """The evaluator gives a teacher as many windows as a student; features of probes may be sparser."""
+    recipe = tiny_recipe("evaluate.stride=1000")
+    evaluator = Evaluator(waves, recipe, Compute())
+    windows = []
+
+    class Counting(Teacher):
+        def forward(self, x_PTVC: torch.Tensor, owner_P: torch.Tensor, clips: int) -> torch.Tensor:
+            windows.append(clips)
+            return super().forward(x_PTVC, owner_P, clips)
+
+    encoders = build_encoders(waves.info, recipe, ENCODERS)
+    streams = {stream: Counting(encoders, 3) for stream in recipe.streams}
+    evaluator.classify(streams)
+    student = build_student(waves.info, recipe).eval()
+    dense = dense_scores(student, waves, evaluator.clips, recipe.data, 1, "joint")
+    assert sum(windows) == len(streams) * sum(scores.shape[1] for scores in dense)

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from asma_edge.preprocess import Preprocessor
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import UNLABELLED
 from asma_trainer.data.windows import bodies, preprocess_spec, random_window, whole_clip
 from asma_trainer.errors import DataError
 from asma_trainer.recipe.sections import DataConfig
@@ -31,7 +32,7 @@ class Batch:
     Attributes:
         frames: (P, T + 1, V, 3).
         owner: (P,) row of the clip each body belongs to.
-        label: (N,) class numbers.
+        label: (N,) class numbers; -1 for clips without a label.
         step: the optimiser step this batch is for.
     """
 
@@ -59,6 +60,10 @@ class TrainingBatches(Dataset[Batch]):
     """Item ``step`` is the whole batch of that optimiser step (this process's share of it).
 
     Epochs are seeded permutations without repeats. A batch is never larger than the split.
+
+    Args:
+        clips: to draw from.
+        labelled: those that keep their labels; None: all.
     """
 
     def __init__(
@@ -71,8 +76,12 @@ class TrainingBatches(Dataset[Batch]):
         speed: float = 0.0,
         rank: int = 0,
         world: int = 1,
+        labelled: IntArray | None = None,
     ) -> None:
         self.dataset, self.clips, self.data, self.seed, self.speed = dataset, clips, data, seed, speed
+        known = clips if labelled is None else labelled
+        self.label = np.full(len(dataset), UNLABELLED)
+        self.label[known] = dataset.label[known]
         self.batch = min(batch, len(clips))
         self.rank, self.world = rank, world
         if self.batch // world < 2:
@@ -106,6 +115,6 @@ class TrainingBatches(Dataset[Batch]):
         return Batch(
             torch.from_numpy(np.stack(frames)),
             torch.tensor(owner),
-            torch.from_numpy(self.dataset.label[numbers]),
+            torch.from_numpy(self.label[numbers]),
             step,
         )
