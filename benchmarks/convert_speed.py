@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def one_turn(student: StudentFile) -> dict[str, Any]:
         mark("")
     steps = [
         {"step": step, "seconds": later[1] - seconds, "cpu_seconds": later[2] - cpu}
-        for (step, seconds, cpu), later in zip(marks, marks[1:], strict=False)
+        for (step, seconds, cpu), later in pairwise(marks)
     ]
     return {
         "seconds": marks[-1][1] - marks[0][1],

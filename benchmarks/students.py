@@ -18,7 +18,7 @@ _FPS = 30.0
 
 
 def random_student(kernel: int = 9, window: int = 50, classes: int = 60, seed: int = 0) -> StudentFile:
-    """25 joints, three streams; its BatchNorms have seen the few smooth movements that it is calibrated and judged by."""
+    """25 joints, three streams; its BatchNorms have seen the smooth movements that it is calibrated and judged by."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     layout = get_layout("ntu25")

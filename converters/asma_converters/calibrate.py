@@ -27,8 +27,9 @@ def calibrate(graph: Graph, clips: Mapping[str, FloatArray]) -> dict[Tensor, Ran
         clips: {input: (n, ...)}, n >= 1.
     """
     entries = [op for op in graph.ops if isinstance(op, Quantize)]
-    real = Graph(graph.inputs, {}, [op for op in graph.ops if op.y.real])
-    rest = Graph({op.y.name: op.y for op in entries}, {}, [op for op in graph.ops if op not in entries and not op.y.real])
+    others = [op for op in graph.ops if op not in entries]
+    real = Graph(graph.inputs, {}, [op for op in others if op.y.real])
+    rest = Graph({op.y.name: op.y for op in entries}, {}, [op for op in others if not op.y.real])
     count = len(next(iter(clips.values())))
 
     def standardise(part: slice) -> dict[Tensor, FloatArray]:
@@ -43,7 +44,7 @@ def calibrate(graph: Graph, clips: Mapping[str, FloatArray]) -> dict[Tensor, Ran
 
     def measure(part: slice) -> dict[Tensor, Range]:
         model = Activations(rest)
-        found = {tensor: (0.0, 0.0) for tensor in model.shown}
+        found = dict.fromkeys(model.shown, (0.0, 0.0))
         for number in _numbers(part):
             for tensor, values in model({name: clip[number : number + 1] for name, clip in seen.items()}).items():
                 found[tensor] = _union(found[tensor], (float(values.min()), float(values.max())))

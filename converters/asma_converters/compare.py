@@ -32,7 +32,8 @@ class Stage:
         name: ``torch``, ``deploy``, ``onnx``, ``float32`` or ``int8``.
         difference: largest |logit difference| from the stage before, over all streams; 0 for the first stage.
         agreement: share of clips whose fused top-1 class is that of the stage before; 1 for the first stage.
-        accuracy: share of clips whose fused top-1 class is the label.
+        accuracy: window accuracy: share of golden clips whose fused top-1 class is the label, each judged by one
+            window. `WholeClips` has the accuracy of whole clips.
         size: bytes of the file of this stage, where it has one.
     """
 
@@ -56,8 +57,9 @@ def torch_logits(models: Mapping[str, nn.Module], clips: Logits) -> dict[str, Fl
         result: dict[str, FloatArray] = {}
         with torch.inference_mode():
             for stream, model in models.items():
-                batches = torch.from_numpy(clips[stream][part]).split(_BATCH)
-                result[stream] = torch.cat([model(batch) for batch in batches]).numpy()
+                values = torch.from_numpy(clips[stream][part])
+                rows = [model(values[start : start + _BATCH]) for start in range(0, len(values), _BATCH)]
+                result[stream] = torch.cat(rows).numpy()
         return result
 
     parts = in_parts(some, len(next(iter(clips.values()))))

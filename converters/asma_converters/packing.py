@@ -23,6 +23,7 @@ class Builder(flatbuffers.Builder):  # type: ignore[misc]
         self.written: dict[Any, int] = {}  # {content: its offset}
 
     def CreateString(self, text: str, *options: Any) -> int:  # noqa: N802 - called by the generated objects
+        """A string; the same offset for the same text."""
         if text not in self.written:
             self.written[text] = super().CreateString(text, *options)
         return self.written[text]
@@ -42,6 +43,7 @@ class Buffer:
         self.data = data
 
     def Pack(self, builder: Builder) -> Any:  # noqa: N802 - called by the generated ModelT
+        """Its offset."""
         vector = None
         if self.data is not None:
             builder.StartVector(1, len(self.data), _ALIGNMENT)
@@ -58,6 +60,7 @@ class Parameters(schema.QuantizationParametersT):  # type: ignore[misc]
     """Scales and zero points of a tensor; equal ones are one table."""
 
     def Pack(self, builder: Builder) -> int:  # noqa: N802 - called by the generated TensorT
+        """Its offset."""
         scale = np.asarray(self.scale, np.float32)
         zero_point = np.asarray(self.zeroPoint, np.int64)
         key = (scale.tobytes(), zero_point.tobytes(), self.quantizedDimension)

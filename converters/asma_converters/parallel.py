@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -22,7 +23,7 @@ def in_parts(work: Callable[[slice], Part], count: int) -> list[Part]:
     threads = torch.get_num_threads()
     parts = max(1, min(threads, count // _LEAST))
     bounds = [count * number // parts for number in range(parts + 1)]
-    slices = [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    slices = [slice(start, stop) for start, stop in pairwise(bounds)]
     if parts == 1:
         return [work(slices[0])]
     try:
