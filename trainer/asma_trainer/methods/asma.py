@@ -16,7 +16,7 @@ from asma_trainer.models.projector import projector
 from asma_trainer.networks import build_encoders
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.views.augment import Augmenter
-from asma_trainer.views.masking import Masker, motion_scores
+from asma_trainer.views.masking import masker_of, motion_scores
 from asma_trainer.views.streams import stream_input
 from asma_trainer.vocabulary import ENCODERS
 
@@ -34,7 +34,7 @@ class Asma(Method):
         names = ("shared",) if self.config.share_projector else ENCODERS
         heads = {str(name): projector(self.encoders.width, recipe.pretrain.width) for name in names}
         self.projectors = nn.ModuleDict(heads)
-        self.maskers = {name: Masker(info.layout, name, recipe.mask) for name in ENCODERS}
+        self.maskers = {name: masker_of(info.layout, name, recipe.mask) for name in ENCODERS}
         self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.pretrain.augment)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:

@@ -1,4 +1,7 @@
-"""ST-GCN (Yan et al., 2018): the backbone of both encoders and of the student.
+"""ST-GCN (Yan et al., 2018): the backbone of both encoders and of the student, and the frame that GIN and DGCNN share.
+
+The frame is a BatchNorm of the input, then blocks that mix joints, then frames, around a residual. What mixes joints
+is a graph step; ST-GCN's is `GraphConv`.
 
 Shapes: x_PTVC is (bodies, frames, joints, channels). A body is one person of one clip; absent people are not
 bodies, so they touch neither the cost nor the batch statistics.
@@ -10,7 +13,10 @@ one matrix product over joints and one over channels (about 1.5 times faster on 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +61,19 @@ class STGCNConfig:
         return field
 
 
+_CHANNELS = 3  # of the input
 TEACHER_CONFIG = STGCNConfig(ENCODER_CHANNELS, ENCODER_STRIDES, dropout=ENCODER_DROPOUT)
 
 
-class GraphConv(nn.Module):
+class GraphStep(nn.Module, ABC):
+    """What mixes the joints of a frame in a block."""
+
+    @abstractmethod
+    def forward(self, x_PTVC: Tensor, joints: Tensor | None = None) -> Tensor:
+        """(P, T, V, D) of (P, T, V, C); ``joints`` (V,) are the joints that x holds, all of them if None."""
+
+
+class GraphConv(GraphStep):
     """Spatial graph convolution over K partitions with learnable edge importance."""
 
     def __init__(self, channels_in: int, channels_out: int, partitions: Tensor) -> None:
@@ -87,16 +102,20 @@ class GraphConv(nn.Module):
         return F.linear(gathered, weight) + bias_VC
 
 
-class Block(nn.Module):
-    """Graph convolution, temporal convolution and residual."""
+Step = TypeVar("Step", bound=GraphStep)
+GraphOf = Callable[[int, int], Step]  # a graph step from its channels in and out
+
+
+class Block(nn.Module, Generic[Step]):
+    """Graph step, temporal convolution and residual."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, stride: int, partitions: Tensor, config: STGCNConfig, first: bool
+        self, channels_in: int, channels_out: int, stride: int, graph: Step, config: STGCNConfig, first: bool
     ) -> None:
         super().__init__()
         self.crop, self.stride = config.kernel // 2 if config.valid else 0, stride
         padding = 0 if config.valid else config.kernel // 2
-        self.graph = GraphConv(channels_in, channels_out, partitions)
+        self.graph = graph
         self.graph_bn = nn.BatchNorm2d(channels_out)
         self.temporal = nn.Conv2d(channels_out, channels_out, (config.kernel, 1), (stride, 1), (padding, 0))
         self.temporal_bn = nn.BatchNorm2d(channels_out)
@@ -122,22 +141,22 @@ class Block(nn.Module):
         return F.relu(y).permute(0, 2, 3, 1)
 
 
-class STGCN(Backbone):
+class SpatioTemporal(Backbone):
     """Backbone: input BatchNorm, then blocks.
 
     Args:
-        layout: gives V and the spatial partitions.
+        joints: V.
         config: channels and strides.
+        graph: makes the graph step of a block.
     """
 
-    def __init__(self, layout: Layout, config: STGCNConfig, channels_in: int = 3) -> None:
+    def __init__(self, joints: int, config: STGCNConfig, graph: GraphOf[Step]) -> None:
         super().__init__()
         self.config = config
-        graph = torch.from_numpy(partitions(layout, config.partition))
-        self.input_bn = _input_norm(config.input_norm, layout.num_joints * channels_in)
-        sizes = (channels_in, *config.channels)
+        self.input_bn = _input_norm(config.input_norm, joints * _CHANNELS)
+        sizes = (_CHANNELS, *config.channels)
         self.blocks = nn.ModuleList(
-            Block(a, b, stride, graph, config, first=index == 0)
+            Block(a, b, stride, graph(a, b), config, first=index == 0)
             for index, (a, b, stride) in enumerate(zip(sizes[:-1], sizes[1:], config.strides, strict=True))
         )
         for parameter in self.parameters():
@@ -169,15 +188,30 @@ class STGCN(Backbone):
         return x
 
 
+class STGCN(SpatioTemporal):
+    """Blocks of spatial graph convolutions.
+
+    Args:
+        layout: gives V and the spatial partitions.
+        config: channels and strides.
+    """
+
+    def __init__(self, layout: Layout, config: STGCNConfig) -> None:
+        graph = torch.from_numpy(partitions(layout, config.partition))
+        super().__init__(layout.num_joints, config, lambda a, b: GraphConv(a, b, graph))
+
+
+def encoder_config(encoder: EncoderConfig) -> STGCNConfig:
+    """The sizes that a recipe's ``[encoder]`` gives."""
+    return STGCNConfig(
+        encoder.channels, encoder.strides, encoder.kernel, encoder.dropout,
+        input_norm=encoder.input_norm, partition=encoder.partition,
+    )  # fmt: skip
+
+
 def stgcn(layout: Layout, encoder: EncoderConfig) -> STGCN:
     """The backbone that a recipe's ``[encoder]`` describes."""
-    return STGCN(
-        layout,
-        STGCNConfig(
-            encoder.channels, encoder.strides, encoder.kernel, encoder.dropout,
-            input_norm=encoder.input_norm, partition=encoder.partition,
-        ),
-    )  # fmt: skip
+    return STGCN(layout, encoder_config(encoder))
 
 
 def _input_norm(kind: InputNorm, coordinates: int) -> nn.Module:

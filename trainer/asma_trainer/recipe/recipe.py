@@ -90,6 +90,8 @@ class Recipe:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
         if mask.frames + mask.extra_frames >= data.frames:
             yield "mask.frames and mask.extra_frames leave no frame"
+        if mask.low_degree != "complement" and "low" not in (mask.hdlm_joints, mask.ldhm_joints):
+            yield f"mask.low_degree = '{mask.low_degree}', but no encoder hides joints of low degree"
         for name, value, low, high in self._ranges():
             if not low <= value <= high:
                 yield f"{name} = {value}, which is not within {low:g} to {high:g}"

@@ -10,6 +10,7 @@ from asma_trainer.vocabulary import (
     ENCODER_DROPOUT,
     ENCODER_STRIDES,
     STUDENT_CHANNELS,
+    Hidden,
     InputNorm,
     Partition,
     Sampling,
@@ -78,10 +79,11 @@ class EncoderConfig:
     """The encoders.
 
     Attributes:
-        backbone: name of the network; ``stgcn``.
+        backbone: name of the network; ``stgcn``, ``gin`` or ``dgcnn``.
         input_norm: BatchNorm of the input: ``joint`` gives every coordinate of every joint the same weight, as ST-GCN
             does; ``scale`` has one scale for all, so that hands keep moving more than the spine; ``none``.
-        partition: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's ancestors.
+        partition: of ST-GCN: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's
+            ancestors.
     """
 
     backbone: str = "stgcn"
@@ -99,6 +101,9 @@ class MaskConfig:
 
     Attributes:
         joints, frames: n and k, how many are masked.
+        hdlm_joints, ldhm_joints: what each encoder hides: joints of ``high`` or ``low`` degree, or ``random`` ones.
+        hdlm_frames, ldhm_frames: frames of ``high`` or ``low`` motion, or ``random`` ones. The defaults are the paper's
+            pairs, which give the encoders their names; Table 9 has others.
         low_degree: probabilities that favour low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly
             uniform), ``inverse`` is 1/d, ``reverse`` is max(d) + 1 - d.
         mode: ``drop`` removes masked joints and frames, ``zero`` sets them to 0.
@@ -109,6 +114,10 @@ class MaskConfig:
 
     joints: int = 9
     frames: int = 10
+    hdlm_joints: Hidden = "high"
+    hdlm_frames: Hidden = "low"
+    ldhm_joints: Hidden = "low"
+    ldhm_frames: Hidden = "high"
     low_degree: Literal["complement", "inverse", "reverse"] = "complement"
     mode: Literal["drop", "zero"] = "drop"
     multiset: bool = False
