@@ -43,7 +43,7 @@ class Evaluator:
         self.train = dataset.split(recipe.data.train)
 
     def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
-        """Linear probe of a stream's encoders together, of each alone and of their mean where there are several, and 1-NN.
+        """Linear probe of a stream's encoders together, of each alone and of their mean if there are several, and 1-NN.
 
         The mean of their features is what is left of the alignment without its attention (Table 3 of the paper).
         """

@@ -1,21 +1,19 @@
 """DGCNN (Wang et al., Dynamic Graph CNN for Learning on Point Clouds, 2019) in ST-GCN's frame: Table 4 of the paper.
 
 The paper does not say how its DGCNN is laid out. Here everything but the graph step is ST-GCN's: channels, strides,
-temporal convolutions, residuals. With the paper's channels and 25 joints it has 736,092 parameters (ST-GCN: 821,380).
+temporal convolutions, residuals. With the paper's channels and 25 joints it has 775,638 parameters (ST-GCN: 821,380).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
 from asma_trainer.models.stgcn import GraphStep, SpatioTemporal, encoder_config
 from asma_trainer.recipe.sections import EncoderConfig
 
 NEIGHBOURS = 5  # of a joint, itself included; the 20 of the paper are for clouds of 1,024 points
-_SLOPE = 0.2
 
 
 class EdgeConv(GraphStep):

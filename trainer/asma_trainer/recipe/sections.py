@@ -141,13 +141,17 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Schedule):
-    """Barlow Twins on masked views (Eq. 5-9).
+    """Learning without labels: by Barlow Twins on masked views (Eq. 5-9), or by another method.
 
     Attributes:
-        method: name of the way to learn without labels; ``asma``.
-        width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5.
-        anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor).
-        share_projector: one projector for both encoders instead of one each.
+        method: name of the way to learn without labels; ``asma``, ``pstl``, ``skeleton_bt``, ``skeleton_clr``,
+            ``aimclr``, ``crosclr`` or ``ms2l``.
+        width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5. Both are of the
+            methods that use Barlow Twins.
+        anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor); of asma and pstl.
+        share_projector: one projector for both encoders of asma instead of one each.
+        masks: the views of the other methods are masked besides, one as ``hdlm`` and one as ``ldhm`` (Table 10); asma
+            and pstl mask by themselves.
     """
 
     method: str = "asma"
@@ -159,9 +163,66 @@ class PretrainConfig(Schedule):
     redundancy: float = 2e-4
     anchor: Literal["raw", "augmented"] = "raw"
     share_projector: bool = False
+    masks: bool = False
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(crop=1 / 6, shear=1.0, rotate=30.0, rotate_minor=1.0, flip=0.5)
     )
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """Contrast with a queue of keys: skeleton_clr, aimclr and crosclr, whose papers share these settings.
+
+    Attributes:
+        width: of keys; queue: how many are kept; temperature: tau.
+        momentum: share of itself that the key encoder keeps at each step.
+        neighbours: nearest keys of the queue that aimclr and crosclr take as further positives.
+        mine_from: share of the steps after which they do.
+    """
+
+    width: int = 128
+    queue: int = 32768
+    temperature: float = 0.07
+    momentum: float = 0.999
+    neighbours: int = 1
+    mine_from: float = 0.5
+
+
+@dataclass(frozen=True)
+class ExtremeConfig:
+    """The extreme views of aimclr.
+
+    Attributes:
+        probability: of each of these: the clip backwards, noise, blur in time, one axis set to 0.
+        noise: standard deviation added to every coordinate.
+        blur: greatest standard deviation of the blur in frames; the least is 0.1.
+        augment: changes that come before.
+    """
+
+    probability: float = 0.5
+    noise: float = 0.01
+    blur: float = 2.0
+    augment: AugmentConfig = field(
+        default_factory=lambda: AugmentConfig(crop=1 / 6, shear=0.5, rotate=30.0, rotate_minor=1.0, flip=0.5)
+    )
+
+
+@dataclass(frozen=True)
+class Ms2lConfig:
+    """The three tasks of ms2l: predict motion, put a jigsaw in order, tell clips apart.
+
+    Attributes:
+        hidden: share of the frames, the last ones, that motion prediction does not see.
+        segments: of a jigsaw, which has all their orders as classes.
+        temperature: of the contrastive loss.
+        width: of the heads' hidden layer; contrast_width: of what is contrasted.
+    """
+
+    hidden: float = 0.3
+    segments: int = 3
+    temperature: float = 0.9
+    width: int = 2048
+    contrast_width: int = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

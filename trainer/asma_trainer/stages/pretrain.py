@@ -26,6 +26,7 @@ def _start(method: Method, past: Past, _unit: str) -> None:
     for stream in method.streams:
         initial = initial_encoders(past.info, past.recipe, method.encoder_names, stream)
         method.encoders_of(stream).load_state_dict(initial.state_dict())
+    method.after_start()
 
 
 def pretrained_encoders(past: Past, stream: str) -> Encoders:
@@ -44,7 +45,7 @@ def _score(evaluator: Evaluator, past: Past) -> tuple[list[Accuracy], dict[str, 
 
 PRETRAIN = Stage(
     name="pretrain",
-    help="pretrain both encoders on masked views, without labels",
+    help="pretrain the encoders by the recipe's method, without labels",
     scored="linear probe of pretrained encoders",
     schedule=lambda recipe: recipe.pretrain,
     augment=lambda recipe: recipe.pretrain.augment,

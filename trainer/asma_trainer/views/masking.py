@@ -7,6 +7,8 @@ high-motion frames; Table 9 compares the pairs.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +17,14 @@ from asma_edge.skeleton import Layout
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import MaskConfig
 from asma_trainer.vocabulary import Encoder, Hidden
+
+
+class View(NamedTuple):
+    """What an encoder is shown: (P, T, V, C) of a stream, and the joints and frames that it is to use (None: all)."""
+
+    x: Tensor
+    joints: Tensor | None = None
+    frames: Tensor | None = None
 
 
 def joint_tickets(layout: Layout, joints: Hidden, low_degree: str = "complement") -> Tensor:
@@ -155,6 +165,12 @@ class Masker:
             return x_PTVC, keep
         visible = torch.zeros(scores.shape, dtype=torch.bool, device=x_PTVC.device).scatter_(1, keep, True)
         return x_PTVC.masked_fill(~visible[:, :, None, None], 0.0), None
+
+    def both(self, x_PTVC: Tensor, scores_PT: Tensor, owner_P: Tensor, generator: torch.Generator) -> View:
+        """Joints and frames masked at once."""
+        x, joints = self.spatial(x_PTVC, owner_P, generator)
+        x, frames = self.temporal(x, scores_PT, owner_P, generator)
+        return View(x, joints, frames)
 
 
 def masker_of(layout: Layout, encoder: Encoder, config: MaskConfig) -> Masker:
