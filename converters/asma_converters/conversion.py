@@ -22,6 +22,7 @@ from asma_converters.fold import FoldedStudent, fold
 from asma_converters.golden import golden_poses
 from asma_converters.interpreter import SignatureModel, delegated_nodes
 from asma_converters.ir import Graph
+from asma_converters.onnx_writer import write_onnx
 from asma_converters.quantize import Scale, borrow, quantisation_of
 from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, versions
 from asma_converters.tflite_writer import write_model
@@ -48,6 +49,8 @@ def convert(
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
     onnx: Path | None = None,
+    dynamic_batch: bool = False,
+    qdq: Path | None = None,
     progress: Progress | None = None,
 ) -> ConversionReport:
     """Convert a student and write its bundle.
@@ -61,6 +64,8 @@ def convert(
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
+        dynamic_batch: of that file: it takes any number of clips a call.
+        qdq: also write the int8 model here, as ONNX with the same scales.
         progress: called with a line before each step.
 
     Raises:
@@ -72,15 +77,18 @@ def convert(
         BundleError: the student's description cannot be written as a bundle.
     """
     output, say = Path(output), progress or (lambda text: None)
-    check_output(output)
-    if onnx is not None:
-        check_output(onnx, [output])
+    others = [path for path in (onnx, qdq) if path is not None]
+    for number, path in enumerate([output, *others]):
+        check_output(path, [output, *others][:number])
+    if others:
         check_packages()
-    _check_student(student)
-    mode = _choose_mode(student, precision, mode, max_drop, min_agreement, min_accuracy)
+    check_student(student)
+    mode = choose_mode(student, precision, mode, max_drop, min_agreement, min_accuracy)
+    _check_onnx_options(precision, onnx, dynamic_batch, qdq)
 
-    with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_file:
-        model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, say)
+    with contextlib.ExitStack() as files:
+        onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
+        model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, dynamic_batch, qdq_file, say)
         comparison.gate(max_drop, min_agreement, min_accuracy)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
@@ -93,7 +101,7 @@ def convert(
             precision=precision,
             mode=mode,
             stages=tuple(comparison.stages),
-            agreement=comparison.agreement(-1, 0),
+            agreement=comparison.agreement_of(precision),
             max_drop=float(max_drop),
             min_agreement=float(min_agreement),
             parameters=info.parameters,
@@ -104,9 +112,10 @@ def convert(
             golden_clips=len(student.golden),
             warnings=warnings,
             onnx=onnx,
+            qdq=qdq,
         )
         # The bundle's own copy has no local paths, nor the size of the file it is part of.
-        values = {k: v for k, v in report.to_dict().items() if k not in ("output", "onnx", "file_bytes")}
+        values = {k: v for k, v in report.to_dict().items() if k not in ("output", "onnx", "qdq", "file_bytes")}
         values |= {"format": REPORT_VERSION, "versions": versions()}
         card = model_card(info, comparison.stages, len(student.golden))
         clip = SignatureModel(model, "clip")
@@ -119,21 +128,21 @@ def convert(
 
 
 def _run_stages(
-    student: StudentFile, precision: Precision, mode: Mode, onnx_file: Path | None, say: Progress
+    student: StudentFile,
+    precision: Precision,
+    mode: Mode,
+    onnx_file: Path | None,
+    dynamic_batch: bool,
+    qdq_file: Path | None,
+    say: Progress,
 ) -> tuple[bytes, Comparison, tuple[str, ...]]:
     """The model's bytes, every stage compared with the one before, and warnings."""
     say("fold BatchNorms")
-    folded = {stream: fold(model) for stream, model in student.models.items()}
-    _check_fit(student, folded)
+    folded, comparison = fold_student(student)
     clips = student.inputs(student.golden)
-    comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
-    comparison.add("torch", torch_logits(student.models, clips))
-    deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
-    comparison.add("deploy", torch_logits(deploy, clips))
-
     if onnx_file is not None:
         say("export ONNX")
-        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints)
+        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints, dynamic=dynamic_batch)
         comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
 
     say("write the float32 model")
@@ -148,10 +157,31 @@ def _run_stages(
         scales = _quantise(student, folded, graphs)
         model = write_model(graphs, scales)
         comparison.add("int8", SignatureModel(model, "clip").logits(clips), size=len(model), exact=False)
+        if qdq_file is not None:
+            say("write the QDQ file")
+            qdq_file.write_bytes(write_onnx(graphs["clip"], scales["clip"]))
+            comparison.add("qdq", onnx_logits(qdq_file, clips), size=qdq_file.stat().st_size, exact=False)
     return model, comparison, _check_delegation(graphs, scales)
 
 
-def _check_student(student: StudentFile) -> None:
+def fold_student(student: StudentFile) -> tuple[dict[str, FoldedStudent], Comparison]:
+    """{stream: folded student}, and the comparison that begins with the student and its folded form.
+
+    Raises:
+        ConversionError: the student cannot be folded, or does not fit its own description.
+    """
+    folded = {stream: fold(model) for stream, model in student.models.items()}
+    _check_fit(student, folded)
+    clips = student.inputs(student.golden)
+    comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
+    comparison.add("torch", torch_logits(student.models, clips))
+    deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
+    comparison.add("deploy", torch_logits(deploy, clips))
+    return folded, comparison
+
+
+def check_student(student: StudentFile) -> None:
+    """Raise ConversionError if a student is not what `asma-train` writes."""
     problem = student.problem()
     if problem:
         raise ConversionError(
@@ -162,7 +192,7 @@ def _check_student(student: StudentFile) -> None:
         )
 
 
-def _choose_mode(
+def choose_mode(
     student: StudentFile,
     precision: Precision,
     mode: Mode | None,
@@ -170,7 +200,11 @@ def _choose_mode(
     min_agreement: float,
     min_accuracy: float | None,
 ) -> Mode:
-    """The mode, after checking the options."""
+    """The mode, after checking the options.
+
+    Raises:
+        ConversionError: an option is out of range, or does not fit the student.
+    """
     problem = (
         f"precision '{precision}'" if precision not in ("int8", "float32")
         else f"mode '{mode}'" if mode not in (None, "clip", "stream")
@@ -195,6 +229,21 @@ def _choose_mode(
             hint="convert it with --mode clip, or distil a `device` student",
         )
     return mode or ("stream" if streams else "clip")
+
+
+def _check_onnx_options(precision: Precision, onnx: Path | None, dynamic_batch: bool, qdq: Path | None) -> None:
+    problem = (
+        "qdq with precision float32" if qdq is not None and precision != "int8"
+        else "dynamic_batch without onnx" if dynamic_batch and onnx is None
+        else ""
+    )  # fmt: skip
+    if problem:
+        raise ConversionError(
+            "unusable conversion settings",
+            expected="qdq with precision int8, whose scales it takes; dynamic_batch with onnx",
+            got=problem,
+            hint="see asma-convert --help",
+        )
 
 
 def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
@@ -291,7 +340,7 @@ def convert_file(path: Path, output: Path | None = None, **options: Any) -> Conv
         OutputError: an output would replace the student, or what is not a regular file.
     """
     output = path.with_suffix(".tflite") if output is None else output
-    for written in (output, options.get("onnx")):
+    for written in (output, options.get("onnx"), options.get("qdq")):
         if written is not None:
             check_output(written, [path])
     return convert(StudentFile.load(path), output, **options)

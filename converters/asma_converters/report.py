@@ -24,13 +24,13 @@ class ConversionReport:
         output: the bundle.
         precision, mode: of the bundle.
         stages: each form of the model against the one before, on the golden clips.
-        agreement: share of golden clips with the same top-1 class in the first stage and the last.
+        agreement: share of golden clips with the same top-1 class in the first stage and the bundle's.
         max_drop, min_agreement: the gates that were passed.
         parameters, macs: of all streams; macs of one clip, one person.
         model_bytes, file_bytes: sizes of the TFLite model and of the whole bundle.
         calibration_clips, golden_clips: how many clips set the ranges and judged the stages.
         warnings: what could not be checked.
-        onnx: the ONNX file, if one was asked for.
+        onnx, qdq: the ONNX files, float32 and int8, that were asked for.
     """
 
     output: Path
@@ -48,6 +48,7 @@ class ConversionReport:
     golden_clips: int
     warnings: tuple[str, ...] = ()
     onnx: Path | None = None
+    qdq: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -67,6 +68,7 @@ class ConversionReport:
             "golden_clips": self.golden_clips,
             "warnings": list(self.warnings),
             "onnx": None if self.onnx is None else str(self.onnx),
+            "qdq": None if self.qdq is None else str(self.qdq),
         }
 
 
