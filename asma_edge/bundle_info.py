@@ -11,6 +11,7 @@ from asma_edge.decision import DecisionSettings
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.fusion import Familiarity
 from asma_edge.preprocess import STREAMS, PreprocessSpec
+from asma_edge.provenance import with_fractions
 from asma_edge.skeleton import Layout
 
 FORMAT_VERSION = 2  # 1: decisions without per-class thresholds, preprocessing version 1
@@ -48,7 +49,7 @@ class BundleInfo:
         decision: default thresholds and times of events.
         parameters: trainable numbers of the model, all streams.
         macs: multiply-accumulates of one clip inference, all streams, one person.
-        provenance: recipe, data source and licence: whatever is worth knowing, JSON-ready.
+        provenance: recipe, data source and licence, accuracies as fractions: whatever is worth knowing, JSON-ready.
 
     Raises:
         BundleError: a value has the wrong type or range, or the values do not fit each other.
@@ -119,6 +120,7 @@ class BundleInfo:
             values["decision"] = DecisionSettings.from_dict(values["decision"])
             if values.get("familiarity") is not None:
                 values["familiarity"] = Familiarity(**values["familiarity"])
+            values["provenance"] = with_fractions(values["provenance"])
         except BundleError:
             raise
         except (AsmaError, TypeError, KeyError, ValueError, AttributeError) as error:

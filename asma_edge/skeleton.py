@@ -1,8 +1,8 @@
 """Skeleton layouts: named joints and bones, and everything that follows from them.
 
 A layout is a tree of joints. From its joint names and edges this module derives the graph's centre, each
-bone's direction (child -> parent, towards the centre), degrees, left/right pairs and the three spatial
-partitions of ST-GCN. Layouts are converted by joint name; a joint the source lacks becomes NaN.
+bone's direction (child -> parent, towards the centre), degrees and left/right pairs. Layouts are converted by joint
+name; a joint the source lacks becomes NaN.
 """
 
 from __future__ import annotations
@@ -152,18 +152,6 @@ class Layout:
     def origin(self) -> tuple[int, ...]:
         """Indices of the joints whose mean becomes (0, 0, 0) when a pose is centred."""
         return self.indices(self.origin_joints) or (self.centre,)
-
-    @functools.cached_property
-    def partitions(self) -> FloatArray:
-        """(K=3, V, V) ST-GCN spatial partitions, column-normalised: same distance, farther, nearer to the centre.
-
-        Entry [k, v, w] is the weight with which joint v contributes to joint w (max_hop 1).
-        """
-        distance = self.hops[self.centre]
-        reach = self.adjacency | np.eye(self.num_joints, dtype=bool)
-        weight = reach / reach.sum(axis=0, keepdims=True)
-        delta = distance[:, None] - distance[None, :]
-        return np.stack([weight * (delta == 0), weight * (delta > 0), weight * (delta < 0)]).astype(np.float32)
 
     def indices(self, names: Sequence[str]) -> tuple[int, ...]:
         """Indices of the named joints.

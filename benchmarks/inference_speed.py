@@ -100,7 +100,7 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     clips = {name: np.ascontiguousarray(values[:1]) for name, values in student.inputs(student.golden).items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        report = convert(student, path, max_drop=100.0, min_agreement=0.0, min_accuracy=0.0)
+        report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
         bundle = read_bundle(path)
     runtime = Runtime(bundle, num_threads=1)
     clip = runtime.clip_model()

@@ -113,7 +113,15 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
             student = _student(get_layout(layout), kind, sampling, streams, idle)
             path = tmp_path_factory.mktemp("bundle") / f"{layout}-{precision}-{mode}.tflite"
             # A random network says nothing about accuracy: the gates are opened wide.
-            convert(student, path, precision=precision, mode=mode, max_drop=100.0, min_agreement=0.0, min_accuracy=0.0)
+            convert(
+                student,
+                path,
+                precision=precision,
+                mode=mode,
+                max_drop_points=100.0,
+                min_agreement=0.0,
+                min_accuracy=0.0,
+            )
             if handed_on is not None:
                 shutil.copy(path, handed_on / name)
             made[key] = path

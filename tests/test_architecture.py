@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 # The rooms of the trainer from the ground up: a module imports from its own storey or from below.
 STOREYS = (
-    ("errors", "files", "tensor_file", "typed", "vocabulary"),
+    ("architecture", "errors", "files", "tensor_file", "typed", "vocabulary"),
     ("recipe",),
     ("data",),
     ("formats", "pages"),
@@ -34,6 +34,7 @@ STOREYS = (
     ("student_file",),
     ("stages",),
     ("run",),
+    ("sweep",),
     ("report", "calibration"),
     ("cli",),
     ("commands", ""),  # "": the package itself, the public API

@@ -140,11 +140,11 @@ class Comparison:
         """Whether the student itself is no better than guessing: its labels or its golden clips are wrong."""
         return self.stages[0].accuracy <= self.chance and self.chance > 0
 
-    def gate(self, max_drop: float, min_agreement: float, min_accuracy: float | None = None) -> None:
+    def gate(self, max_drop_points: float, min_agreement: float, min_accuracy: float | None = None) -> None:
         """Judge every stage that is not exact (or the last) against the first, and the first against the labels.
 
         Args:
-            max_drop: largest loss of accuracy, in points.
+            max_drop_points: largest loss of accuracy, in percentage points.
             min_agreement: smallest share of clips with the same top-1 class.
             min_accuracy: smallest accuracy of the student itself; None: better than guessing.
 
@@ -161,20 +161,21 @@ class Comparison:
                 hint="check the order of its labels and its golden clips, train it longer, or set --min-accuracy 0",
             )
         for position in self._inexact or [len(self.stages) - 1]:
-            self._gate_stage(position, max_drop, min_agreement)
+            self._gate_stage(position, max_drop_points, min_agreement)
 
-    def _gate_stage(self, position: int, max_drop: float, min_agreement: float) -> None:
+    def _gate_stage(self, position: int, max_drop_points: float, min_agreement: float) -> None:
         first, last = self.stages[0], self.stages[position]
         drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(position, 0)
         failed = []
-        if drop > max_drop + 1e-9:
+        if drop > max_drop_points + 1e-9:
             failed.append(f"accuracy {100 * last.accuracy:.2f} %, {drop:.2f} points below {100 * first.accuracy:.2f} %")
         if agreement < min_agreement - 1e-9:
             failed.append(f"agreement {100 * agreement:.2f} %")
         if failed:
             raise GateError(
                 f"the {last.name} model is too far from the student; nothing was written",
-                expected=f"at most {max_drop:g} points of accuracy lost, at least {100 * min_agreement:g} % agreement",
+                expected=f"at most {max_drop_points:g} points of accuracy lost, "
+                f"at least {100 * min_agreement:g} % agreement",
                 got="; ".join(failed) + f" on {len(self._labels)} golden clips",
                 hint="give the student more calibration clips, use --precision float32, or relax the gates",
             )

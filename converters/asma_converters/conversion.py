@@ -33,7 +33,7 @@ from asma_edge.verify import verify
 from asma_trainer.models.count import count_macs, count_parameters
 from asma_trainer.student_file import StudentFile
 
-MAX_DROP = 0.5
+MAX_DROP_POINTS = 0.5
 MIN_AGREEMENT = 0.985
 
 Progress = Callable[[str], None]
@@ -45,7 +45,7 @@ def convert(
     *,
     precision: Precision = "int8",
     mode: Mode | None = None,
-    max_drop: float = MAX_DROP,
+    max_drop_points: float = MAX_DROP_POINTS,
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
     onnx: Path | None = None,
@@ -60,7 +60,7 @@ def convert(
         output: of the bundle, by convention NAME.tflite; NAME becomes the bundle's name.
         precision: of the model.
         mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
-        max_drop: largest loss of accuracy on the golden clips, in points.
+        max_drop_points: largest loss of accuracy on the golden clips, in percentage points.
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
@@ -83,13 +83,13 @@ def convert(
     if others:
         check_packages()
     check_student(student)
-    mode = choose_mode(student, precision, mode, max_drop, min_agreement, min_accuracy)
+    mode = choose_mode(student, precision, mode, max_drop_points, min_agreement, min_accuracy)
     _check_onnx_options(precision, onnx, dynamic_batch, qdq)
 
     with contextlib.ExitStack() as files:
         onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
         model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, dynamic_batch, qdq_file, say)
-        comparison.gate(max_drop, min_agreement, min_accuracy)
+        comparison.gate(max_drop_points, min_agreement, min_accuracy)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
         if not student.sealed:
@@ -102,7 +102,7 @@ def convert(
             mode=mode,
             stages=tuple(comparison.stages),
             agreement=comparison.agreement_of(precision),
-            max_drop=float(max_drop),
+            max_drop_points=float(max_drop_points),
             min_agreement=float(min_agreement),
             parameters=info.parameters,
             macs=info.macs,
@@ -196,7 +196,7 @@ def choose_mode(
     student: StudentFile,
     precision: Precision,
     mode: Mode | None,
-    max_drop: float,
+    max_drop_points: float,
     min_agreement: float,
     min_accuracy: float | None,
 ) -> Mode:
@@ -208,7 +208,7 @@ def choose_mode(
     problem = (
         f"precision '{precision}'" if precision not in ("int8", "float32")
         else f"mode '{mode}'" if mode not in (None, "clip", "stream")
-        else f"max_drop {max_drop}" if not (math.isfinite(max_drop) and max_drop >= 0)
+        else f"max_drop_points {max_drop_points}" if not (math.isfinite(max_drop_points) and max_drop_points >= 0)
         else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
         else f"min_accuracy {min_accuracy}" if min_accuracy is not None and not 0 <= min_accuracy <= 1
         else ""
@@ -216,7 +216,7 @@ def choose_mode(
     if problem:
         raise ConversionError(
             "unusable conversion settings",
-            expected="precision int8 or float32, mode clip or stream, max_drop >= 0, the others from 0 to 1",
+            expected="precision int8 or float32, mode clip or stream, max_drop_points >= 0, the others from 0 to 1",
             got=problem,
             hint="see asma-convert --help",
         )

@@ -124,20 +124,28 @@ def fold(student: Student) -> FoldedStudent:
             got=", ".join(broken[:3]),
             hint="train it again with a smaller learning rate",
         )
-    if any(stride != 1 for stride in backbone.config.strides):
+    if any(block.stride != 1 or block.temporal != "full" for block in backbone.config.blocks):
         raise ConversionError(
-            "the student has temporal strides",
-            expected="stride 1 in every block, as both student kinds have",
-            got=str(list(backbone.config.strides)),
+            "the student has temporal strides or separable convolutions",
+            expected="stride 1 and full temporal convolutions in every block",
+            got=str(list(backbone.config.blocks)),
             hint="distil into a `device` or `paper` student",
         )
     blocks = [block for block in backbone.blocks if isinstance(block, Block)]
     joints = blocks[0].graph.partitions.shape[1]
-    mean, variance = _statistics(backbone.input_bn)
+    norm = backbone.input_bn
+    if not isinstance(norm, nn.BatchNorm1d) or backbone.config.input_norm != "joint":
+        raise ConversionError(
+            "the student does not standardise its input joint by joint",
+            expected="a BatchNorm over joints and coordinates, as both student kinds have",
+            got=f"{type(norm).__name__}, input_norm '{backbone.config.input_norm}'",
+            hint="distil into a `device` or `paper` student",
+        )
+    mean, variance = _statistics(norm)
     return FoldedStudent(
         mean=mean.reshape(joints, -1),
-        gain=1.0 / np.sqrt(variance + backbone.input_bn.eps).reshape(joints, -1),
-        blocks=tuple(_fold_block(block, backbone.input_bn if i == 0 else None) for i, block in enumerate(blocks)),
+        gain=1.0 / np.sqrt(variance + norm.eps).reshape(joints, -1),
+        blocks=tuple(_fold_block(block, norm if i == 0 else None) for i, block in enumerate(blocks)),
         head=_numbers(student.head.weight),
         head_bias=_numbers(student.head.bias),
         joints=joints,

@@ -12,7 +12,7 @@ from asma_converters.compare import Stage
 from asma_edge.bundle_info import Mode as Mode
 from asma_edge.bundle_info import Precision as Precision
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2  # 1 had max_drop for max_drop_points, in percentage points as well
 _PACKAGES = ("asma-edge", "torch", "numpy", "ai-edge-litert")
 
 
@@ -25,7 +25,7 @@ class ConversionReport:
         precision, mode: of the bundle.
         stages: each form of the model against the one before, on the golden clips.
         agreement: share of golden clips with the same top-1 class in the first stage and the bundle's.
-        max_drop, min_agreement: the gates that were passed.
+        max_drop_points, min_agreement: the gates that were passed; the drop in percentage points.
         parameters, macs: of all streams; macs of one clip, one person.
         model_bytes, file_bytes: sizes of the TFLite model and of the whole bundle.
         calibration_clips, golden_clips: how many clips set the ranges and judged the stages.
@@ -38,7 +38,7 @@ class ConversionReport:
     mode: Mode
     stages: tuple[Stage, ...]
     agreement: float
-    max_drop: float
+    max_drop_points: float
     min_agreement: float
     parameters: int
     macs: int
@@ -58,7 +58,7 @@ class ConversionReport:
             "mode": self.mode,
             "stages": [stage.to_dict() for stage in self.stages],
             "agreement": self.agreement,
-            "max_drop": self.max_drop,
+            "max_drop_points": self.max_drop_points,
             "min_agreement": self.min_agreement,
             "parameters": self.parameters,
             "macs": self.macs,

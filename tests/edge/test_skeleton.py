@@ -81,24 +81,6 @@ def test_what_follows_from_the_edges(layout: Layout) -> None:
     np.testing.assert_array_equal(layout.mirror[layout.mirror], np.arange(layout.num_joints))
 
 
-@settings(deadline=None, max_examples=40)
-@given(layout=st.one_of(st.sampled_from(LAYOUT_NAMES).map(get_layout), trees()))
-def test_partitions_against_the_loop_of_st_gcn(layout: Layout) -> None:
-    """Yan et al. (2018), spatial configuration: hop by hop, normalised by the columns of A + I."""
-    V, distance = layout.num_joints, hops(layout)
-    reachable = [[distance[j][i] <= 1 for i in range(V)] for j in range(V)]
-    column = [sum(reachable[j][i] for j in range(V)) for i in range(V)]
-    root, close, far = np.zeros((3, V, V))
-    for i in range(V):
-        for j in range(V):
-            if reachable[j][i]:
-                mine, other = distance[i][layout.centre], distance[j][layout.centre]
-                target = root if other == mine else close if other > mine else far
-                target[j, i] = 1.0 / column[i]
-    np.testing.assert_allclose(layout.partitions, np.stack([root, close, far]), atol=1e-7)
-    np.testing.assert_allclose(layout.partitions.sum(axis=(0, 1)), 1.0, atol=1e-6)
-
-
 @settings(deadline=None, max_examples=30)
 @given(layout=trees())
 def test_custom_layouts_survive_their_dictionary(layout: Layout) -> None:

@@ -177,6 +177,21 @@ def test_bones_turn_by_an_angle_that_stays_and_keep_their_length() -> None:
     assert angle.square().mean().item() == pytest.approx(50.0, rel=0.1)
 
 
+@pytest.mark.parametrize("name", ["kinect20", "coco17", "body13", "h36m17"])
+def test_changed_bones_leave_the_origin_where_it_is(name: str) -> None:
+    """Where the origin is not the graph's centre, bones between the two would carry it away."""
+    layout = get_layout(name)
+    assert layout.origin != (layout.centre,)
+    x = torch.randn(6, 5, layout.num_joints, 3, generator=generator(1))
+    x -= x[:, :, list(layout.origin)].mean(dim=2, keepdim=True)
+    given = Batch(x, torch.arange(6), torch.zeros(6, dtype=torch.int64))
+    config = AugmentConfig(bone_length=0.3, bone_angle=10.0)
+    result = Augmenter(layout, "metres", (0,), config)(given, generator())
+    assert not result.frames.allclose(x, atol=0.1)
+    origin = result.frames[:, :, list(layout.origin)].mean(dim=2)
+    torch.testing.assert_close(origin, torch.zeros_like(origin), atol=1e-5, rtol=0)
+
+
 def test_amplitude_scales_movement_about_the_median_pose() -> None:
     given = batch()
     result = augment(AugmentConfig(amplitude=0.5), given)

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from asma_trainer.data.batches import Batch
+from asma_trainer.data.batches import Batch, TrainingBatches
 from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.engine import checkpoint
 from asma_trainer.engine.loop import Metrics
+from asma_trainer.engine.schedule import seed_of
 from asma_trainer.errors import RecipeError
 from asma_trainer.methods.registry import METHODS
 from asma_trainer.models.backbone import Backbone, Encoders
@@ -147,6 +148,46 @@ def test_the_first_stage_starts_from_the_initial_encoders(
     assert equal(module.encoders, initial)  # type: ignore[arg-type]
 
 
+def clean_inputs(waves: PreparedDataset, recipe: Recipe, steps: range) -> torch.Tensor:
+    """(P, T, V, 3) clips that pretraining draws in these steps, neither masked nor augmented."""
+    seed = seed_of(recipe.seed, *b"pretrain/joint")
+    batches = TrainingBatches(waves, waves.split("train"), recipe.data, recipe.pretrain.batch, seed)
+    return torch.cat([batches[step].frames[:, 1:] for step in steps])
+
+
+@pytest.mark.parametrize("method", ["asma", "twins"])
+def test_final_statistics_are_of_clean_views(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Masks hide joints and frames, and augmentation turns them; the encoders are asked about whole clips."""
+    monkeypatch.setitem(METHODS, "twins", toy_method())
+    sets = (f'pretrain.method="{method}"', 'stages=["pretrain", "evaluate"]', "pretrain.augment.shear=1.0")
+    recipe = tiny_recipe(*ONE_STREAM, *sets)
+    run = Run(tmp_path, waves, recipe)
+    run.stage("pretrain")
+    x = clean_inputs(waves, recipe, range(4, 5))  # one step: a tenth of four, rounded up
+    for encoder in run.trained("pretrain", "joint").encoders_of("joint").values():
+        torch.testing.assert_close(encoder.input_bn.running_mean, x.flatten(0, 1).flatten(1).mean(dim=0))
+
+
+def test_untrained_encoders_are_measured_as_pretrained_ones_are(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(*ONE_STREAM, "pretrain.steps=20")
+    run = Run(tmp_path, waves, recipe)
+    before = torch.get_rng_state()
+    encoders = run.untrained("joint")
+    assert torch.get_rng_state().equal(before)
+    initial = initial_encoders(waves.info, recipe, ("hdlm", "ldhm"), "joint")
+    x = clean_inputs(waves, recipe, range(20, 22))
+    for name, encoder in encoders.items():
+        assert all(a.equal(b) for a, b in zip(encoder.parameters(), initial[name].parameters(), strict=True))
+        found, start = encoder.state_dict(), initial[name].state_dict()
+        per_step = [part.flatten(0, 1).flatten(1).mean(dim=0) for part in x.split(len(x) // 2)]
+        torch.testing.assert_close(found["input_bn.running_mean"], torch.stack(per_step).mean(dim=0))
+        assert not found["blocks.2.temporal_bn.running_var"].equal(start["blocks.2.temporal_bn.running_var"])
+
+
 def test_a_method_starts_from_the_initial_encoders_whatever_it_draws_first(
     waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +275,10 @@ def test_a_new_key_with_a_default_voids_no_checkpoint(monkeypatch: pytest.Monkey
         ("finetune.lr=0.5", {"finetune", "align", "distill"}),
         ("align.lr=0.5", {"align", "distill"}), ("distill.tau=3.0", {"distill"}), ("baseline.lr=0.5", {"baseline"}),
         ("seed=7", {"pretrain", "finetune", "align", "distill", "baseline"}), ("data.test=[\"other\"]", set()),
-        ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}), ("evaluate.stride=9", set()),
+        ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}),
+        ("student.kernel=[7, 7, 7, 7, 5]", {"distill", "baseline"}),
+        ("student.graph_bias=false", {"distill", "baseline"}),
+        ("student.strides=1", set()), ("student.temporal=full", set()), ("evaluate.stride=9", set()),
         ("mask.joints=8", {"pretrain", "finetune", "align", "distill"}), ("fusion=[1.0, 1.0, 2.0]", set()),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import math
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from asma_trainer.engine.checkpoint import load_checkpoint, save_checkpoint
 from asma_trainer.engine.compute import Compute
 from asma_trainer.engine.loop import Trainable, fit
 from asma_trainer.engine.schedule import learning_rate, seed_of
+from asma_trainer.engine.statistics import measure_statistics
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.recipe.sections import FinetuneConfig
 from asma_trainer.report.curves import read_curves
@@ -124,12 +126,50 @@ def test_batch_statistics_are_measured_with_the_final_weights_and_without_dropou
     linear, norm = train(tmp_path).layers[:2]
     hidden = []
     for step in (STEPS, STEPS + 1):  # a tenth of the training
-        noise = torch.randn(8, 6, generator=torch.Generator().manual_seed(seed_of(5, step, 0)))
+        noise = torch.randn(8, 6, generator=torch.Generator().manual_seed(seed_of(5, step, 0, loop._VIEWS)))
         with torch.no_grad():
             hidden.append(linear(Batches()[step].frames.flatten(1) + noise * 0.1))
     torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(dim=0) for x in hidden]).mean(dim=0))
     torch.testing.assert_close(norm.running_var, torch.stack([x.var(dim=0) for x in hidden]).mean(dim=0))
     assert norm.momentum == nn.BatchNorm1d(8).momentum
+
+
+def test_dropout_and_views_have_random_numbers_of_their_own() -> None:
+    for _, _, generator in loop.seeded_batches(Batches(), range(3), 5, Compute()):
+        assert not torch.rand(100).equal(torch.rand(100, generator=generator))
+
+
+def test_statistics_that_no_batch_passes_stay_as_they_are() -> None:
+    norms = nn.ModuleList([nn.BatchNorm1d(3), nn.BatchNorm1d(3)])
+    torch.nn.init.constant_(norms[1].running_mean, 7.0)
+    x = torch.randn(4, 16, 3, generator=torch.Generator().manual_seed(1))
+    batches = [(Batch(part, torch.arange(1), torch.arange(1)), torch.Generator()) for part in x]
+    measure_statistics(norms, lambda batch, _: norms[0](batch.frames), batches)
+    torch.testing.assert_close(norms[0].running_mean, x.mean(dim=(0, 1)))
+    assert norms[1].running_mean.tolist() == [7.0] * 3
+    assert not norms[0].training
+
+
+def test_large_checkpoints_are_written_more_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 20))
+    # Every look at the clock takes 20 seconds.
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    written: list[int] = []
+    save = loop.save_checkpoint
+
+    def saved_as(size: int) -> Any:
+        def saved(*arguments: Any) -> int:
+            written.append(arguments[3])
+            save(*arguments)
+            return size
+
+        return saved
+
+    for size, expected in ((1000, [2, 4, 6, 8, 10, 12]), (1_870_000_000, [2, 12])):
+        written.clear()
+        monkeypatch.setattr(loop, "save_checkpoint", saved_as(size))
+        train(tmp_path / str(size))
+        assert written == expected
 
 
 def test_background_workers_change_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asma_edge.preprocess import to_streams
 from asma_edge.skeleton import get_layout
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import MaskConfig
@@ -97,6 +98,24 @@ def test_motion_scores_by_their_formula() -> None:
         assert scores[body, 6] == scores[body, 5]  # else the last frame would always count as motionless
 
 
+@pytest.mark.parametrize("stream", ["joint", "bone", "motion"])
+def test_a_jerk_is_masked_where_the_stream_shows_it(stream: str) -> None:
+    """The pose jumps between frames 9 and 10: in the stream of motion that is its frame 10."""
+    frames = torch.zeros(2, 20 + 1, 25, 3)
+    frames[:, 1 + 10 :] = torch.linspace(0.0, 1.0, 25)[:, None]
+    x = to_streams(frames[:, 1:], frames[:, 0], NTU, (stream,), "metres")[stream]
+    owner, config = torch.arange(2), MaskConfig(frames=1)
+    scores = motion_scores(frames[:, 1:], stream)
+    _, kept = Masker(NTU, "ldhm", config).temporal(x, scores, owner, generator())
+    assert kept is not None
+    jerk = 10 if stream == "motion" else 9
+    assert np.setdiff1d(np.arange(20), kept[0]).tolist() == [jerk]
+    if stream == "motion":
+        assert (x[:, kept[0]] == 0).all()  # what remains stands still
+    first = motion_scores(torch.arange(4.0).square().view(1, 4, 1, 1).expand(1, 4, 25, 3), "motion")[0]
+    assert first.tolist() == [1.0, 1.0, 3.0, 5.0]
+
+
 def test_people_of_a_clip_share_their_frames() -> None:
     owner = torch.tensor([0, 0, 1])
     scores = torch.tensor([[1.0, 2, 3], [5, 0, 1], [7, 8, 9]])
@@ -140,7 +159,7 @@ def test_masked_joints_and_frames_are_dropped(encoder: str) -> None:
     assert joints is not None
     assert joints.shape == (16,)
     assert (joints.diff() > 0).all()
-    temporal, frames = masker.temporal(x, x, owner, generator())
+    temporal, frames = masker.temporal(x, motion_scores(x), owner, generator())
     assert temporal is x
     assert frames is not None
     assert frames.shape == (4, 40)
@@ -152,7 +171,7 @@ def test_zero_mode_keeps_the_shape() -> None:
     x, owner = torch.ones(4, 50, 25, 3) + torch.rand(4, 50, 25, 3, generator=generator()), torch.tensor([0, 0, 1, 2])
     masker = Masker(NTU, "ldhm", MaskConfig(mode="zero"))
     spatial, joints = masker.spatial(x, owner, generator(1))
-    temporal, frames = masker.temporal(x, x, owner, generator(1))
+    temporal, frames = masker.temporal(x, motion_scores(x), owner, generator(1))
     assert joints is None
     assert frames is None
     joints_gone, frames_gone = (spatial == 0).all(dim=(1, 3)), (temporal == 0).all(dim=(2, 3))

@@ -23,22 +23,27 @@ from asma_edge.files import atomic_file
 from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.fit import check_fit
+from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
 from asma_trainer.engine.compute import Compute, compute
-from asma_trainer.engine.loop import fit
+from asma_trainer.engine.loop import fit, seeded_batches
 from asma_trainer.engine.schedule import seed_of
+from asma_trainer.engine.statistics import measure_statistics, statistics_steps
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.results import Results, save_scores
+from asma_trainer.methods.base import pass_clean
 from asma_trainer.methods.registry import method_of
+from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
-from asma_trainer.networks import check_networks
+from asma_trainer.networks import check_networks, initial_encoders
 from asma_trainer.recipe.recipe import Recipe, load_recipe
 from asma_trainer.stages.base import ALL, Stage
 from asma_trainer.stages.identity import digest, fingerprint_of
 from asma_trainer.stages.registry import STAGE, STAGES
 from asma_trainer.stages.scoring import score_stages
+from asma_trainer.stages.transfer import source_digest
 from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import StageName
 
@@ -98,8 +103,9 @@ class Run:
         compute: device, precision and processes.
 
     Raises:
-        DataError: the data set lacks a split, a class or what else the recipe asks for.
+        DataError: the data set lacks a split, a class, labels or what else the recipe asks for.
         RecipeError: the recipe names a method or backbone that there is not, or that do not go together.
+        CheckpointError: the run whose encoders it takes has not pretrained them.
     """
 
     def __init__(
@@ -108,10 +114,11 @@ class Run:
         self.folder, self.dataset, self.recipe, self.compute = Path(folder), dataset, recipe, compute or Compute()
         self.info = dataset.info
         self.train = dataset.split(recipe.data.train)
-        self._fingerprint = fingerprint_of(dataset)
+        self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
         check_fit(dataset, recipe)
+        self._fingerprint = " ".join(filter(None, (fingerprint_of(dataset), source_digest(self.info, recipe))))
 
     @classmethod
     def open(cls, folder: str | Path, dataset: PreparedDataset) -> Run:
@@ -174,14 +181,37 @@ class Run:
         torch.manual_seed(seed)  # new weights depend on the stage alone, not on what ran before
         module = stage.build(self.info, recipe, unit)
         stage.start(module, self, unit)
-        batches = TrainingBatches(
-            self.dataset, self.train, recipe.data, schedule.batch, seed, stage.augment(recipe).speed,
-            self.compute.rank, self.compute.world,
-        )  # fmt: skip
         fit(
-            self.folder / stage.name / unit, module, batches, schedule, seed=seed, digest=self.digest(stage.name, unit),
-            config=recipe.to_toml(), compute=self.compute, title=f"{stage.name} {unit}",
+            self.folder / stage.name / unit, module, self._batches(stage, seed), schedule, seed=seed,
+            digest=self.digest(stage.name, unit), config=recipe.to_toml(), compute=self.compute,
+            title=f"{stage.name} {unit}",
         )  # fmt: skip
+
+    def _batches(self, stage: Stage, seed: int) -> TrainingBatches:
+        recipe, schedule = self.recipe, stage.schedule(self.recipe)
+        return TrainingBatches(
+            self.dataset, self.labelled if stage.labels else self.train, recipe.data, schedule.batch, seed,
+            stage.augment(recipe).speed, self.compute.rank, self.compute.world, self.labelled,
+        )  # fmt: skip
+
+    def untrained(self, stream: str) -> Encoders:
+        """The initial encoders of a stream, with batch statistics measured as pretraining measures its own.
+
+        With the statistics that they start with, 0 and 1, they are worth less, and training seems worth more.
+        """
+        stage, recipe = STAGE["pretrain"], self.recipe
+        encoders = initial_encoders(self.info, recipe, method_of(recipe).encoder_names, stream)
+        encoders.to(self.compute.device)
+        seed = seed_of(recipe.seed, *f"pretrain/{stream}".encode())
+        steps = statistics_steps(stage.schedule(recipe).steps)
+        with torch.random.fork_rng(devices=[]):
+            batches = seeded_batches(self._batches(stage, seed), steps, seed, self.compute)
+            measure_statistics(
+                encoders,
+                lambda batch, _: pass_clean(encoders, batch, self.info, stream),
+                ((batch, generator) for _, batch, generator in batches),
+            )
+        return encoders
 
     def digest(self, stage: StageName, unit: str) -> str:
         """Identifies everything a stage's checkpoint depends on."""

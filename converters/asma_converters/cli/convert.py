@@ -11,7 +11,7 @@ from typing import Any
 
 from asma_converters.cli.shared import GATE_FAILED, OK, run, say
 from asma_converters.compare import Stage
-from asma_converters.conversion import MAX_DROP, MIN_AGREEMENT, convert_file
+from asma_converters.conversion import MAX_DROP_POINTS, MIN_AGREEMENT, convert_file
 from asma_converters.errors import ConversionError
 from asma_converters.onnx2tf.environment import DEFAULT_LINE, LINES
 from asma_converters.onnx2tf.route import Onnx2tfReport, convert_file_by_onnx2tf
@@ -31,8 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("int8", "float32"), default="int8")
     parser.add_argument("--mode", choices=("stream", "clip"), help="default: stream wherever the student allows it")
     parser.add_argument(
-        "--max-drop", type=float, default=MAX_DROP, metavar="POINTS", help="largest loss of accuracy (%(default)s)"
-    )
+        "--max-drop", type=float, default=MAX_DROP_POINTS, metavar="POINTS",
+        help="largest loss of accuracy, in percentage points (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--min-agreement", type=float, default=MIN_AGREEMENT, metavar="SHARE",
         help="smallest share of golden clips whose top-1 class stays (%(default)s)",
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(options: argparse.Namespace) -> int:
     quiet = options.json or not sys.stderr.isatty()
     gates = {
-        "max_drop": options.max_drop,
+        "max_drop_points": options.max_drop,
         "min_agreement": options.min_agreement,
         "min_accuracy": options.min_accuracy,
         "progress": None if quiet else say,

@@ -17,7 +17,7 @@ import numpy as np
 
 from asma_converters.compare import Comparison, Stage
 from asma_converters.conversion import (
-    MAX_DROP,
+    MAX_DROP_POINTS,
     MIN_AGREEMENT,
     Progress,
     check_student,
@@ -93,7 +93,7 @@ def convert_by_onnx2tf(
     *,
     line: int = DEFAULT_LINE,
     precision: Precision = "int8",
-    max_drop: float = MAX_DROP,
+    max_drop_points: float = MAX_DROP_POINTS,
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
     progress: Progress | None = None,
@@ -107,7 +107,7 @@ def convert_by_onnx2tf(
         output: NAME.tflite; not written itself.
         line: of onnx2tf.
         precision: ``float32`` leaves the int8 file out.
-        max_drop, min_agreement, min_accuracy: gates of the int8 file, as in `asma_converters.convert`.
+        max_drop_points, min_agreement, min_accuracy: gates of the int8 file, as in `asma_converters.convert`.
         progress: called with a line before each step.
 
     Raises:
@@ -123,7 +123,7 @@ def convert_by_onnx2tf(
         check_output(path)
     check_packages()
     check_student(student)
-    choose_mode(student, precision, None, max_drop, min_agreement, min_accuracy)
+    choose_mode(student, precision, None, max_drop_points, min_agreement, min_accuracy)
     python = find(release)
 
     say("fold BatchNorms")
@@ -148,12 +148,12 @@ def convert_by_onnx2tf(
             got=f"{worst}: {float32.differences[worst]:.1e}",
             hint="use the direct writer, or the other line",
         )
-    comparison.gate(max_drop, min_agreement, min_accuracy)
+    comparison.gate(max_drop_points, min_agreement, min_accuracy)
     int8 = None
     if "int8" in files:
         try:
             int8 = _judge(comparison, "int8", files["int8"], clips, reference, paths["int8"])
-            comparison.gate(max_drop, min_agreement, min_accuracy)
+            comparison.gate(max_drop_points, min_agreement, min_accuracy)
         except GateError as error:
             int8, problem = None, f"it fails the gates: {error.got}"
         except ConversionError as error:

@@ -130,13 +130,13 @@ class Tally:
 
     @property
     def detection(self) -> float:
-        """Percent of the actions that were found."""
-        return 100.0 * self.found / max(self.actions, 1)
+        """Share of the actions that were found."""
+        return self.found / max(self.actions, 1)
 
     @property
     def quality(self) -> float:
-        """Percent: an action that is found counts half, and whole if no other event follows while it lasts."""
-        return 50.0 * (self.found + self.clean) / max(self.actions, 1)
+        """From 0 to 1: an action that is found counts half, and whole if no other event follows while it lasts."""
+        return 0.5 * (self.found + self.clean) / max(self.actions, 1)
 
     @property
     def per_hour(self) -> float:

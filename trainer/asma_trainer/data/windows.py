@@ -60,8 +60,13 @@ def evaluation_windows(dataset: PreparedDataset, clip: int, data: DataConfig, st
         people = [Preprocessor(spec, layout)(poses) for poses in bodies(dataset.clip(clip))]
         return np.stack([whole_clip(poses, data.frames) for poses in people])[None]
     frames = device_frames(dataset, clip, data)
-    last = frames.shape[1] - data.frames - 1
-    return np.stack([frames[:, start : start + data.frames + 1] for start in [*range(0, last, stride), last]])
+    starts = window_starts(frames.shape[1] - data.frames - 1, stride)
+    return np.stack([frames[:, start : start + data.frames + 1] for start in starts])
+
+
+def window_starts(last: int, stride: int) -> list[int]:
+    """Where a clip's windows start: every ``stride`` frames from 0 on, and at ``last``."""
+    return [*range(0, last, stride), last]
 
 
 def whole_clip(frames: FloatArray, count: int) -> FloatArray:

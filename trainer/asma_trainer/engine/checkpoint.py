@@ -17,8 +17,8 @@ KIND = "asma-checkpoint"
 
 def save_checkpoint(
     path: Path, stage: nn.Module, optimiser: torch.optim.Optimizer | None, step: int, digest: str
-) -> None:
-    """Write a checkpoint whole, or not at all."""
+) -> int:
+    """Write a checkpoint whole, or not at all; the bytes that were written."""
     values = {
         "kind": KIND,
         "digest": digest,
@@ -28,6 +28,7 @@ def save_checkpoint(
     }
     with atomic_file(path) as temporary:
         torch.save(values, temporary)
+        return temporary.stat().st_size
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

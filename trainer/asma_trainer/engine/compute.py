@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 
 from asma_trainer.errors import RecipeError
+
+_PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Compute:
         bf16: run the networks in bfloat16 autocast; losses and optimiser stay float32.
         rank, world: number of this process and of all processes.
         workers: background processes that prepare batches.
+        waiting: the processes' group for `wait`; the one that exchanges gradients gives up after minutes.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -30,6 +34,7 @@ class Compute:
     rank: int = 0
     world: int = 1
     workers: int = 0
+    waiting: dist.ProcessGroup | None = None
 
     @property
     def main(self) -> bool:
@@ -41,9 +46,9 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process is here, for as long as it takes: one of them may evaluate for hours."""
         if self.world > 1:
-            dist.barrier()
+            dist.barrier(self.waiting)
 
 
 @contextmanager
@@ -71,10 +76,12 @@ def compute(
     if kind == "cuda":
         torch.cuda.set_device(chosen)
     bf16 = precision == "bf16" or (precision == "auto" and kind == "cuda" and torch.cuda.is_bf16_supported())
+    waiting = None
     if world > 1:
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+        waiting = dist.new_group(backend="gloo", timeout=_PATIENCE)
     try:
-        yield Compute(chosen, bf16, rank, world, workers)
+        yield Compute(chosen, bf16, rank, world, workers, waiting)
     finally:
         if world > 1:
             dist.destroy_process_group()

@@ -8,13 +8,13 @@ folder
 
 and config.toml, the full settings, beside the folders of the stage's streams.
 
-Random numbers depend on (seed, step, rank) alone: dropout and augmentation are re-seeded at every step. A run that
-is killed at any moment and started again therefore ends with the same bits (CPU, same number of threads).
+Random numbers depend on (seed, step, rank) alone: dropout and augmentation, each with numbers of its own, are
+re-seeded at every step. A run that is killed at any moment and started again therefore ends with the same bits (CPU,
+same number of threads).
 """
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -31,12 +31,15 @@ from asma_trainer.engine.checkpoint import resume, save_checkpoint
 from asma_trainer.engine.compute import Compute
 from asma_trainer.engine.log import Log
 from asma_trainer.engine.schedule import learning_rate, seed_of
+from asma_trainer.engine.statistics import measure_statistics, statistics_steps
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import Schedule
 
-CHECKPOINT_SECONDS = 30.0
-_STATISTICS_STEPS = 200  # batches that the final batch statistics are measured on, but a tenth of the training at most
+CHECKPOINT_SECONDS = 30.0  # between checkpoints at least
+_CHECKPOINT_BYTES = 150e6  # that may be written so often; the paper's pretraining has 1.9 GB to save, every six minutes
 _LOGGED_STEPS = 400  # metrics.jsonl has about this many lines a stage
+
+_NETWORK, _VIEWS = 0, 1  # what a random number is for; keeps the streams of numbers apart
 
 Metrics = dict[str, Tensor]
 
@@ -48,9 +51,13 @@ class Trainable(nn.Module, ABC):
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """(loss, metrics) of one step; random numbers come from ``generator`` or from torch's own, both seeded.
 
-        It is also replayed without gradients to measure batch statistics, so it must leave the module as it was but
-        for these: what moves from step to step belongs into `after_step`.
+        It must leave the module as it was but for batch statistics: what moves from step to step belongs into
+        `after_step`.
         """
+
+    def measure(self, batch: Batch, generator: torch.Generator) -> None:
+        """One forward pass, without gradients, from which the final batch statistics are measured: a step's own."""
+        self(batch, generator)
 
     def after_step(self) -> None:
         """Called once after each optimiser step and never while statistics are measured: moving averages, queues."""
@@ -85,14 +92,16 @@ def fit(
     """
     stage.to(compute.device)
     parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
+    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
     start = resume(folder, stage, optimiser, digest, compute.device)
     if compute.main:
         with atomic_file(folder.parent / "config.toml") as temporary:
             temporary.write_text(config, encoding="utf-8")
     if start < schedule.steps:
         _train(folder, stage, optimiser, batches, schedule, start, seed, digest, compute, title)
-        _refine_statistics(stage, batches, schedule.steps, seed, compute)
+        steps = statistics_steps(schedule.steps)
+        measured = ((batch, generator) for _, batch, generator in seeded_batches(batches, steps, seed, compute))
+        measure_statistics(stage, stage.measure, measured)
         if compute.main:
             _check_weights(stage, schedule.steps - 1, title)
             save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest)
@@ -119,10 +128,10 @@ def _train(
         runner = DistributedDataParallel(stage)
     log = Log(folder / "metrics.jsonl", start, schedule.steps, title) if compute.main else None
     every = max(1, schedule.steps // _LOGGED_STEPS)
-    saved = time.monotonic()
+    saved, pause = time.monotonic(), CHECKPOINT_SECONDS
     finite = torch.tensor(start, device=compute.device)  # steps whose losses, and all before, were finite
     stage.train()
-    for step, batch, generator in _seeded(batches, range(start, schedule.steps), seed, compute):
+    for step, batch, generator in seeded_batches(batches, range(start, schedule.steps), seed, compute):
         rate = learning_rate(schedule, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -139,12 +148,12 @@ def _train(
             values = {"loss": loss.item(), **{name: value.item() for name, value in metrics.items()}, "lr": rate}
             log.write(step + 1, values)
         # The last step's checkpoint waits for the final batch statistics.
-        if log and step + 1 < schedule.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if log and step + 1 < schedule.steps and time.monotonic() - saved > pause:
             _check_loss(finite, step, title)
             _check_weights(stage, step, title)
             log.flush()
-            save_checkpoint(folder / "last.pt", stage, optimiser, step + 1, digest)
-            saved = time.monotonic()
+            size = save_checkpoint(folder / "last.pt", stage, optimiser, step + 1, digest)
+            saved, pause = time.monotonic(), CHECKPOINT_SECONDS * max(1.0, size / _CHECKPOINT_BYTES)
     if log:
         log.close()
 
@@ -180,10 +189,12 @@ def _diverged(title: str, step: int, got: str) -> RecipeError:
     )
 
 
-def _seeded(
+def seeded_batches(
     batches: Dataset[Batch], steps: range, seed: int, compute: Compute
 ) -> Iterator[tuple[int, Batch, torch.Generator]]:
-    """The steps' batches on the device; all random numbers are seeded anew at each."""
+    """The steps' batches on the device, with the generator of their views; torch's own numbers, which dropout takes,
+    are seeded anew at each step, too.
+    """
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -192,28 +203,6 @@ def _seeded(
         pin_memory=compute.device.type == "cuda",
     )
     for step, batch in zip(steps, loader, strict=True):
-        step_seed = seed_of(seed, step, compute.rank)
-        torch.manual_seed(step_seed)
-        yield step, batch.to(compute.device), torch.Generator().manual_seed(step_seed)
-
-
-def _refine_statistics(stage: Trainable, batches: Dataset[Batch], steps: int, seed: int, compute: Compute) -> None:
-    """Measure the batch statistics of the final weights over many batches, without dropout, in float32.
-
-    Running means remember ten or twenty small batches only, and whatever was odd in them (see "precise" batch
-    statistics: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021).
-    """
-    stage.train()
-    norms = [m for m in stage.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-    momenta = [norm.momentum for norm in norms]
-    stage.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean of all batches
-        norm.train()
-    count = min(_STATISTICS_STEPS, math.ceil(steps / 10)) if norms else 0
-    with torch.no_grad():
-        for _, batch, generator in _seeded(batches, range(steps, steps + count), seed, compute):
-            stage(batch, generator)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+        torch.manual_seed(seed_of(seed, step, compute.rank, _NETWORK))
+        views = torch.Generator().manual_seed(seed_of(seed, step, compute.rank, _VIEWS))
+        yield step, batch.to(compute.device), views

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.compute import Compute
-from asma_trainer.evaluation.metrics import Accuracy, top1
+from asma_trainer.evaluation.metrics import Accuracy, class_mean, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import (
     FUSED,
@@ -40,7 +41,7 @@ class Evaluator:
         self.splits = {name: dataset.split(name) for name in recipe.data.test}
         self.clips = np.unique(np.concatenate(list(self.splits.values())))
         self.label = dataset.label[self.clips]
-        self.train = dataset.split(recipe.data.train)
+        self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)
 
     def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
         """Linear probe of a stream's encoders together, of each alone where there are several, and 1-NN."""
@@ -61,15 +62,16 @@ class Evaluator:
         return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
 
     def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
-        """{stream or "fused": (N, K)} scores of the test clips; a device student is scored at every frame."""
+        """{stream or "fused": (N, K)} scores of the test clips, by the same windows whatever the model."""
         recipe, windows = self.recipe, {}
+        stride = recipe.evaluate.score_stride
         for stream, model in models.items():
             model.to(self.compute.device).eval()
             if isinstance(model, Student) and model.backbone.config.valid and recipe.data.sampling == "window":
-                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stream)
+                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stride, stream)
             else:
                 function = classifier_scores(model, self.dataset.info, stream)
-                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function)]
+                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function, stride)]
         return clip_scores(windows, recipe.stream_weights)
 
     def accuracies(self, stage: str, scores: Mapping[str, Scores]) -> list[Accuracy]:
@@ -77,15 +79,15 @@ class Evaluator:
         rows = []
         for split, clips in self.splits.items():
             chosen = np.isin(self.clips, clips)
-            right = {name: top1(values[chosen], self.label[chosen]) for name, values in scores.items()}
-            fused = right.pop(FUSED)
-            rows.append(Accuracy(stage, split, right, fused))
+            label, fused = self.label[chosen], scores[FUSED][chosen]
+            right = {name: top1(values[chosen], label) for name, values in scores.items()}
+            rows.append(Accuracy(stage, split, right, right.pop(FUSED), top5(fused, label), class_mean(fused, label)))
         return rows
 
     def _features(self, clips: IntArray, function: WindowFunction) -> Scores:
         """(N, D) features of clips: the mean over their windows."""
-        return np.stack([windows.mean(axis=0) for windows in self._over_windows(clips, function)])
+        windows = self._over_windows(clips, function, self.recipe.evaluate.stride)
+        return np.stack([features.mean(axis=0) for features in windows])
 
-    def _over_windows(self, clips: IntArray, function: WindowFunction) -> list[Scores]:
-        recipe = self.recipe
-        return over_windows(self.dataset, clips, recipe.data, recipe.evaluate.stride, function, self.compute)
+    def _over_windows(self, clips: IntArray, function: WindowFunction, stride: int) -> list[Scores]:
+        return over_windows(self.dataset, clips, self.recipe.data, stride, function, self.compute)

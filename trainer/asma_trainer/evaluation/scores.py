@@ -12,7 +12,7 @@ from torch import Tensor
 from asma_edge.fusion import pool_windows
 from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
-from asma_trainer.data.windows import device_frames, evaluation_windows
+from asma_trainer.data.windows import device_frames, evaluation_windows, window_starts
 from asma_trainer.engine.compute import Compute
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.pooling import mean_over_people, pool
@@ -94,9 +94,11 @@ def classifier_scores(model: Teacher | Student, info: DatasetInfo, stream: str) 
 
 
 def dense_scores(
-    student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stream: str
+    student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stride: int, stream: str
 ) -> list[Scores]:
-    """(P, L, K) of each clip: a device student's softmax scores of each person at every frame from the T-th on."""
+    """(P, L, K) of each clip: a device student's softmax scores of each person in the windows of
+    `evaluation_windows`, computed once a frame rather than once a window.
+    """
     scores = []
     for clip in clips:
         frames = torch.from_numpy(device_frames(dataset, int(clip), data))
@@ -104,6 +106,7 @@ def dense_scores(
         x = stream_input(Batch(frames, owner, owner[:1]), dataset.info, stream)
         with torch.inference_mode():
             logits_PLK = student.dense(x.to(next(student.parameters()).device), data.frames)
+            logits_PLK = logits_PLK[:, window_starts(logits_PLK.shape[1] - 1, stride)]
             scores.append(logits_PLK.softmax(dim=2).cpu().numpy())
     return scores
 

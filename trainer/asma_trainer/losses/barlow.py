@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed.nn.functional import all_gather, all_reduce
 
 _EPSILON = 1e-5
 
@@ -16,6 +16,14 @@ def _sum_over_processes(values: Tensor) -> Tensor:
         summed: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
         return summed
     return values
+
+
+def _gather_from_processes(values_ND: Tensor) -> Tensor:
+    """(all N, D) the rows of all processes, each of which gets its gradients back."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        parts: list[Tensor] = all_gather(values_ND)  # type: ignore[no-untyped-call]
+        return torch.cat(list(parts))
+    return values_ND
 
 
 def _standardise(z_ND: Tensor, count: Tensor) -> Tensor:
@@ -29,8 +37,10 @@ def _standardise(z_ND: Tensor, count: Tensor) -> Tensor:
 def barlow_twins(anchor_ND: Tensor, view_ND: Tensor, redundancy: float) -> Tensor:
     """Scalar loss between projections of the anchor and of one masked view.
 
-    The cross-correlation is summed over processes with an autograd-aware reduction, so every process sees the
-    loss of the whole batch; averaging gradients over processes then gives the one-process gradient exactly.
+    The cross-correlation C = A^T B / N spans all processes, by reductions that pass gradients back to every one of
+    them: every process sees the loss of the whole batch, and averaging gradients over processes gives the
+    one-process gradient exactly. Only the sum of C's squares is needed beside its diagonal, and it is the sum of
+    (A A^T) * (B B^T) / N^2: with batches smaller than projections, two N x N products instead of one D x D.
 
     Args:
         anchor_ND: (N, D) this process's projections of the anchor.
@@ -40,7 +50,9 @@ def barlow_twins(anchor_ND: Tensor, view_ND: Tensor, redundancy: float) -> Tenso
     with torch.autocast(anchor_ND.device.type, enabled=False):
         anchor, view = anchor_ND.float(), view_ND.float()
         count = _sum_over_processes(anchor.new_tensor(float(len(anchor))))
-        correlation = _sum_over_processes(_standardise(anchor, count).T @ _standardise(view, count)) / count
-        diagonal = correlation.diagonal()
-        off_diagonal = correlation.square().sum() - diagonal.square().sum()
+        a, b = _standardise(anchor, count), _standardise(view, count)
+        diagonal = _sum_over_processes((a * b).sum(dim=0)) / count
+        a, b = _gather_from_processes(a), _gather_from_processes(b)
+        squares = ((a @ a.T) * (b @ b.T)).sum() if len(a) < a.shape[1] else (a.T @ b).square().sum()
+        off_diagonal = squares / count.square() - diagonal.square().sum()
         return (1.0 - diagonal).square().sum() + redundancy * off_diagonal

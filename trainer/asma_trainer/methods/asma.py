@@ -16,7 +16,7 @@ from asma_trainer.models.projector import projector
 from asma_trainer.networks import build_encoders
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.views.augment import Augmenter
-from asma_trainer.views.masking import Masker
+from asma_trainer.views.masking import Masker, motion_scores
 from asma_trainer.views.streams import stream_input
 from asma_trainer.vocabulary import ENCODERS
 
@@ -45,11 +45,12 @@ class Asma(Method):
         anchor = self._input(self.augment(batch, generator) if self.config.anchor == "augmented" else batch)
         for_joints, for_frames = self.augment(batch, generator), self.augment(batch, generator)
         x_joints, x_frames = self._input(for_joints), self._input(for_frames)
+        motion = motion_scores(for_frames.frames[:, 1:], self.stream)
         metrics: Metrics = {}
         for name in ENCODERS:
             masker = self.maskers[name]
             spatial, joints = masker.spatial(x_joints, batch.owner, generator)
-            temporal, frames = masker.temporal(x_frames, for_frames.frames[:, 1:], batch.owner, generator)
+            temporal, frames = masker.temporal(x_frames, motion, batch.owner, generator)
             encoder, head = self.encoders[name], self.projectors["shared" if self.config.share_projector else name]
 
             def project(

@@ -9,10 +9,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
+import torch
+
+from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo
 from asma_trainer.engine.loop import Trainable
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.views.streams import stream_input
 
 
 class Method(Trainable):
@@ -38,3 +42,15 @@ class Method(Trainable):
     @abstractmethod
     def encoders_of(self, stream: str) -> Encoders:
         """The encoders of a stream, by `encoder_names`."""
+
+    def measure(self, batch: Batch, generator: torch.Generator) -> None:
+        """The clips as they are, neither masked nor augmented: what the encoders will be asked about."""
+        for stream in self.streams:
+            pass_clean(self.encoders_of(stream), batch, self.info, stream)
+
+
+def pass_clean(encoders: Encoders, batch: Batch, info: DatasetInfo, stream: str) -> None:
+    """Show the encoders of a stream a batch as it is."""
+    x = stream_input(batch, info, stream)
+    for encoder in encoders.values():
+        encoder(x)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from asma_trainer.architecture import BlockSpec, Temporal, block_specs
 from asma_trainer.vocabulary import (
     ENCODER_CHANNELS,
     ENCODER_DROPOUT,
     ENCODER_STRIDES,
     STUDENT_CHANNELS,
+    InputNorm,
+    Partition,
     Sampling,
     StudentKind,
     Tokens,
@@ -72,11 +75,32 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class LabelsConfig:
+    """Semi-supervised learning: which training clips keep their labels; the others are clips without labels.
+
+    Fine-tuning, alignment, label-only students and probes see the labelled clips alone; pretraining and distillation
+    see all.
+
+    Attributes:
+        share: of the clips of every class; 1: all.
+        clips: so many of every class instead; 0: as ``share`` says.
+        seed: of the choice.
+    """
+
+    share: float = 1.0
+    clips: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class EncoderConfig:
     """The encoders.
 
     Attributes:
         backbone: name of the network; ``stgcn``.
+        input_norm: BatchNorm of the input: ``joint`` gives every coordinate of every joint the same weight, as ST-GCN
+            does; ``scale`` has one scale for all, so that hands keep moving more than the spine; ``none``.
+        partition: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's ancestors.
     """
 
     backbone: str = "stgcn"
@@ -84,6 +108,8 @@ class EncoderConfig:
     strides: tuple[int, ...] = ENCODER_STRIDES
     kernel: int = 9
     dropout: float = ENCODER_DROPOUT
+    input_norm: InputNorm = "joint"
+    partition: Partition = "distance"
 
 
 @dataclass(frozen=True)
@@ -129,12 +155,14 @@ class PretrainConfig(Schedule):
 
     Attributes:
         method: name of the way to learn without labels; ``asma``.
+        source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor).
         share_projector: one projector for both encoders instead of one each.
     """
 
     method: str = "asma"
+    source: str | None = None
     steps: int = 46950
     lr: float = 5e-3
     weight_decay: float = 1e-5
@@ -206,17 +234,32 @@ class StudentConfig:
 
     Attributes:
         kind: ``device`` or ``paper``.
+        channels: that leave each block.
+        kernel, strides, temporal: of the temporal convolutions, as in `BlockSpec`: one for all blocks, or a list.
+        graph_bias: of the graph convolutions.
         calibration, golden: how many clips student.pt carries for the converter.
         idle_label: class that means nothing happens; must exist in the data if given.
     """
 
     kind: StudentKind = "paper"
     channels: tuple[int, ...] = STUDENT_CHANNELS
-    kernel: int = 9
+    kernel: int | tuple[int, ...] = 9
+    strides: int | tuple[int, ...] = 1
+    temporal: Temporal | tuple[Temporal, ...] = "full"
+    graph_bias: bool = True
     dropout: float = 0.0
     calibration: int = 256
     golden: int = 512
     idle_label: str | None = None
+
+    @property
+    def blocks(self) -> tuple[BlockSpec, ...]:
+        """Its architecture.
+
+        Raises:
+            ValueError: lists of different lengths.
+        """
+        return block_specs(self.channels, self.kernel, self.strides, self.temporal, self.graph_bias)
 
 
 @dataclass(frozen=True)
@@ -225,9 +268,12 @@ class EvaluateConfig:
 
     Attributes:
         probe_steps, probe_lr: full-batch Adam steps of the linear probe.
-        stride: frames between the windows of a clip that encoders and teacher see (a device student: 1).
+        stride: frames between the windows of a clip whose features the probes average.
+        score_stride: frames between the windows of a clip whose scores count, for teacher and student alike; a device
+            scores at every frame.
     """
 
     probe_steps: int = 300
     probe_lr: float = 1e-2
     stride: int = 25
+    score_stride: int = 1

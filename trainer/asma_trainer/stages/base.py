@@ -15,6 +15,7 @@ from asma_trainer.engine.loop import Trainable
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.scores import Scores
+from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.recipe.sections import AugmentConfig, Schedule
@@ -33,6 +34,9 @@ class Past(Protocol):
     @property
     def recipe(self) -> Recipe:
         """Full settings."""
+
+    def untrained(self, stream: str) -> Encoders:
+        """The initial encoders of a stream, with batch statistics measured as pretraining measures its own."""
 
     def trained(self, stage: StageName, unit: str) -> Any:
         """The finished module of an earlier stage, with its weights.
@@ -78,6 +82,7 @@ class Stage:
         start: gives a new module what earlier stages left.
         score: accuracies of the finished stage, and the scores of the test clips where it classifies.
         students: the students of all streams in its finished module; None: it trains none.
+        labels: whether it sees only the clips that keep their labels.
         encoders: whether it trains or uses the encoders whose gain is measured against untrained ones.
     """
 
@@ -93,6 +98,7 @@ class Stage:
     needs: Callable[[Recipe], tuple[StageName, ...]] = nothing
     start: Callable[[Any, Past, str], None] = fresh
     students: Callable[[Any], Mapping[str, Student]] | None = None
+    labels: bool = False
     encoders: bool = True
 
 

@@ -15,7 +15,7 @@ from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.networks import build_encoders
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.stages.base import Past, Stage, each_stream
-from asma_trainer.stages.pretrain import pretrained_encoders
+from asma_trainer.stages.pretrain import first_encoders, pretrained_encoders
 from asma_trainer.views.augment import Augmenter
 from asma_trainer.views.streams import stream_input
 
@@ -42,7 +42,9 @@ class Finetuning(Trainable):
 
 
 def _start(module: Finetuning, past: Past, unit: str) -> None:
-    module.encoders.load_state_dict(pretrained_encoders(past, unit).state_dict())
+    # Statistics of untrained encoders are needed by nobody who trains them.
+    encoders = pretrained_encoders if "pretrain" in past.recipe.stages else first_encoders
+    module.encoders.load_state_dict(encoders(past, unit).state_dict())
 
 
 def last_encoders(past: Past, stream: str) -> Encoders:
@@ -59,9 +61,10 @@ FINETUNE = Stage(
     scored="",  # as part of the teacher
     schedule=lambda recipe: recipe.finetune,
     augment=lambda recipe: recipe.augment,
-    sections=lambda _: ("encoder", "augment", "finetune"),
+    sections=lambda _: ("encoder", "labels", "augment", "finetune"),
     units=each_stream,
     needs=lambda recipe: ("pretrain",) if "pretrain" in recipe.stages else (),
+    labels=True,
     build=Finetuning,
     start=_start,
 )

@@ -15,6 +15,7 @@ from torch import Tensor
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout
 from asma_trainer.data.batches import Batch
+from asma_trainer.data.labels import UNLABELLED
 from asma_trainer.recipe.sections import AugmentConfig
 
 
@@ -31,7 +32,7 @@ class Augmenter:
     def __init__(self, layout: Layout, units: Units, mirror_labels: tuple[int, ...], config: AugmentConfig) -> None:
         self.config, self.planar = config, units == "pixels"
         self.mirror, self.parents = torch.from_numpy(layout.mirror), torch.from_numpy(layout.parents)
-        self.centre, self.lineage = layout.centre, _lineage(layout)
+        self.centre, self.origin, self.lineage = layout.centre, list(layout.origin), _lineage(layout)
         self.mirror_labels = torch.tensor(mirror_labels)
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -52,6 +53,7 @@ class Augmenter:
             frames = torch.where(
                 flipped[batch.owner][:, None, None, None], frames[:, :, self.mirror.to(device)], frames
             )
+            flipped &= label != UNLABELLED
             label = torch.where(flipped, self.mirror_labels.to(device)[label], label)
         if self.planar:
             moved = torch.einsum("ptvc,pdc->ptvd", frames[..., :2], matrix[:, :2, :2].to(device)[batch.owner])
@@ -74,7 +76,10 @@ class Augmenter:
         return torch.cat([moved, frames[..., moved.shape[-1] :]], dim=-1)
 
     def _body(self, frames: Tensor, owner: Tensor, clips: int, generator: torch.Generator) -> Tensor:
-        """Bones longer or shorter, left and right alike, and each turned by a small angle that stays."""
+        """Bones longer or shorter, left and right alike, and each turned by a small angle that stays.
+
+        The pose's origin stays where it is, as in a body that was preprocessed with such bones.
+        """
         config, V, device = self.config, len(self.parents), frames.device
         length = _uniform(generator, -config.bone_length, config.bone_length, clips, V).exp()
         length = length[:, torch.minimum(torch.arange(V), self.mirror)]
@@ -92,6 +97,7 @@ class Augmenter:
         bones[:, :, self.centre] = places[:, :, self.centre]
         bones = torch.einsum("ptvc,pvdc->ptvd", bones, change[..., :dims, :dims].to(device)[owner])
         moved = torch.matmul(self.lineage.to(device), bones)
+        moved += (places - moved)[:, :, self.origin].mean(dim=2, keepdim=True)
         return torch.cat([moved, frames[..., dims:]], dim=-1)
 
     def _matrix(self, clips: int, generator: torch.Generator) -> Tensor:

@@ -56,12 +56,20 @@ def draw_joints(tickets_V: Tensor, count: int, rows: int, generator: torch.Gener
     return masked.scatter_(1, drawn, True)
 
 
-def motion_scores(x_PTVC: Tensor) -> Tensor:
-    """(P, T) mean |x[t+1] - x[t]| over joints and channels (Eq. 3-4); the last frame repeats the one before it,
-    which would otherwise always count as motionless.
+def motion_scores(x_PTVC: Tensor, stream: str = "joint") -> Tensor:
+    """(P, T) how much every frame of a stream moves (Eq. 3-4): the mean over joints and channels of |x[t+1] - x[t]|.
+
+    Frame t of the motion stream is x[t] - x[t-1], so there the differences stand one frame later. The frame without a
+    difference of its own, the last one or in the motion stream the first, takes its neighbour's: it would
+    otherwise always count as motionless.
+
+    Args:
+        x_PTVC: joint positions, whatever the stream.
+        stream: what is masked.
     """
     scores = (x_PTVC[:, 1:] - x_PTVC[:, :-1]).abs().mean(dim=(2, 3))
-    return torch.cat([scores, scores[:, -1:]], dim=1)
+    parts = [scores[:, :1], scores] if stream == "motion" else [scores, scores[:, -1:]]
+    return torch.cat(parts, dim=1)
 
 
 def mean_scores_by_clip(scores_PT: Tensor, owner_P: Tensor, clips: int) -> Tensor:
@@ -121,15 +129,15 @@ class Masker:
         return x_PTVC.masked_fill(masked[owner_P][:, None, :, None], 0.0), None
 
     def temporal(
-        self, x_PTVC: Tensor, raw_PTVC: Tensor, owner_P: Tensor, generator: torch.Generator
+        self, x_PTVC: Tensor, scores_PT: Tensor, owner_P: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
         """The frame-masked view and, when frames are dropped, the (P, T') frames that remain of each body.
 
         Args:
             x_PTVC: the stream to mask.
-            raw_PTVC: the joint positions of the same augmented clip, whose motion chooses the frames.
+            scores_PT: `motion_scores` of the same augmented clip, which choose the frames.
         """
-        scores = mean_scores_by_clip(motion_scores(raw_PTVC), owner_P, int(owner_P.max()) + 1)
+        scores = mean_scores_by_clip(scores_PT, owner_P, int(owner_P.max()) + 1)
         keep = frames_to_keep(scores, self.encoder, self.config, owner_P, generator)
         if self.config.mode == "drop":
             return x_PTVC, keep
