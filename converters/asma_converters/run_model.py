@@ -33,11 +33,15 @@ def run_model(model: bytes, inputs: Mapping[str, FloatArray]) -> dict[str, Float
     with tempfile.TemporaryDirectory(prefix="asma-") as folder:
         place = Path(folder)
         (place / "model.tflite").write_bytes(model)
-        np.savez(place / "inputs.npz", **{_key(name): values for name, values in inputs.items()})
+        _save(place / "inputs.npz", inputs)
         names = [str(place / name) for name in ("model.tflite", "inputs.npz", "outputs.npz")]
         run_module("asma_converters.run_model", names, what="running the model")
         with np.load(place / "outputs.npz", allow_pickle=False) as outputs:
             return {_name(key): outputs[key] for key in outputs.files}
+
+
+def _save(path: Path, arrays: Mapping[str, FloatArray]) -> None:
+    np.savez(path, allow_pickle=False, **{_key(name): values for name, values in arrays.items()})
 
 
 def _key(name: str) -> str:
@@ -88,7 +92,8 @@ def _stored(values: FloatArray, details: Mapping[str, Any]) -> npt.NDArray[Any]:
         return values.astype(np.float32)
     scale, zero_point = details["quantization"]
     limits = np.iinfo(details["dtype"])
-    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(details["dtype"])
+    stored: npt.NDArray[Any] = np.clip(np.round(values / scale) + zero_point, limits.min, limits.max)
+    return stored.astype(details["dtype"])
 
 
 def _real(values: npt.NDArray[Any], details: Mapping[str, Any]) -> FloatArray:
@@ -110,7 +115,7 @@ def main(arguments: list[str]) -> int:
     except (ValueError, RuntimeError, KeyError, IndexError, MemoryError) as error:
         print((str(error).splitlines() or [type(error).__name__])[0], file=sys.stderr)
         return 1
-    np.savez(outputs, **{_key(name): values for name, values in computed.items()})
+    _save(outputs, computed)
     return 0
 
 

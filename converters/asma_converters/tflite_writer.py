@@ -39,13 +39,14 @@ _ALIGNMENT = 16  # the schema asks for it; kernels read weights as vectors
 _Options = tuple[int, Any]
 
 
-class _Buffer:
+class AlignedBuffer:
     """A buffer whose bytes are aligned; the generated object packs NumPy arrays without alignment."""
 
     def __init__(self, data: bytes | None) -> None:
         self.data = data
 
     def Pack(self, builder: Any) -> Any:  # noqa: N802 - called by the generated ModelT
+        """The buffer's place in the file."""
         vector = None
         if self.data is not None:
             builder.StartVector(1, len(self.data), _ALIGNMENT)
@@ -85,7 +86,7 @@ def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisa
     """The generated schema's ModelT, not yet checked."""
     model = schema.ModelT()
     model.version, model.description = 3, "asma-edge"
-    model.buffers, model.operatorCodes = [_Buffer(None)], []  # buffer 0 is empty by convention
+    model.buffers, model.operatorCodes = [AlignedBuffer(None)], []  # buffer 0 is empty by convention
     model.subgraphs, model.signatureDefs = [], []
     buffers: dict[bytes, int] = {}
     for signature, graph in graphs.items():
@@ -151,7 +152,7 @@ class _Subgraph:
             raw = np.ascontiguousarray(data).tobytes()
             if raw not in self._buffers:
                 self._buffers[raw] = len(self._model.buffers)
-                self._model.buffers.append(_Buffer(raw))
+                self._model.buffers.append(AlignedBuffer(raw))
             tensor.buffer = self._buffers[raw]
         if scales is not None:
             parameters = schema.QuantizationParametersT()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from asma_edge.skeleton import FloatArray
 SECONDS = 1800
 # Line 1 looks for this file beside itself before it downloads one: pictures to try a model of three channels with.
 _PICTURES = "calibration_image_sample_data_20x128x128x3_float32.npy"
+_ERROR = re.compile(r"[\w.]*(Error|Exception): \S")
 _PICTURES_SHAPE = (20, 128, 128, 3)
 
 
@@ -56,7 +58,7 @@ def call(
     except OSError as error:
         raise _failed(line, error.strerror or str(error), line.setup) from error
     if code:
-        reason = last_line(output) or f"exit code {code}"
+        reason = _cause(output) or f"exit code {code}"
         raise _failed(line, reason, f"make its environment anew: delete it, then {line.setup}")
     names = {"float32": f"{onnx.stem}_float32.tflite", "int8": f"{onnx.stem}_full_integer_quant.tflite"}
     wanted = names if calibration is not None else {"float32": names["float32"]}
@@ -64,6 +66,12 @@ def call(
     if missing:
         raise _failed(line, f"exit code 0 and no {missing[0]}", "try the other line, or the direct writer")
     return {kind: (out / name).read_bytes() for kind, name in wanted.items()}
+
+
+def _cause(output: str) -> str:
+    """The first error that Python names: later ones are its consequences."""
+    named = [line.strip() for line in output.splitlines() if _ERROR.match(line.strip())]
+    return named[0][:300] if named else last_line(output)
 
 
 def _failed(line: Line, got: str, hint: str) -> Onnx2tfError:
