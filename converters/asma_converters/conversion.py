@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from asma_converters.interpreter import SignatureModel, delegated_nodes
 from asma_converters.ir import Graph
 from asma_converters.onnx_writer import write_onnx
 from asma_converters.quantize import Scale, borrow, quantisation_of
-from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, versions
+from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, Target, versions
+from asma_converters.settings import check_onnx_options, check_student, choose_mode
 from asma_converters.tflite_writer import write_model
 from asma_edge.bundle import Bundle, BundleInfo, write_bundle
 from asma_edge.files import atomic_file, check_output
@@ -45,6 +45,7 @@ def convert(
     *,
     precision: Precision = "int8",
     mode: Mode | None = None,
+    target: Target = "arm",
     max_drop_points: float = MAX_DROP_POINTS,
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
@@ -60,6 +61,8 @@ def convert(
         output: of the bundle, by convention NAME.tflite; NAME becomes the bundle's name.
         precision: of the model.
         mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
+        target: ``x86`` treats groups of frames as channels in the clip graph, which suits wide vector units; the
+            numbers are the same.
         max_drop_points: largest loss of accuracy on the golden clips, in percentage points.
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
@@ -83,12 +86,14 @@ def convert(
     if others:
         check_packages()
     check_student(student)
-    mode = choose_mode(student, precision, mode, max_drop_points, min_agreement, min_accuracy)
-    _check_onnx_options(precision, onnx, dynamic_batch, qdq)
+    mode = choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
+    check_onnx_options(precision, onnx, dynamic_batch, qdq)
 
     with contextlib.ExitStack() as files:
         onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
-        model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, dynamic_batch, qdq_file, say)
+        model, comparison, warnings = _run_stages(
+            student, precision, mode, target, onnx_file, dynamic_batch, qdq_file, say
+        )
         comparison.gate(max_drop_points, min_agreement, min_accuracy)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
@@ -100,6 +105,7 @@ def convert(
             output=output,
             precision=precision,
             mode=mode,
+            target=target,
             stages=tuple(comparison.stages),
             agreement=comparison.agreement_of(precision),
             max_drop_points=float(max_drop_points),
@@ -131,6 +137,7 @@ def _run_stages(
     student: StudentFile,
     precision: Precision,
     mode: Mode,
+    target: Target,
     onnx_file: Path | None,
     dynamic_batch: bool,
     qdq_file: Path | None,
@@ -146,7 +153,7 @@ def _run_stages(
         comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
 
     say("write the float32 model")
-    graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window)}
+    graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window, grouped=target == "x86")}
     if mode == "stream":
         graphs["stream"] = stream_graph(folded, student.window)
     model = write_model(graphs, None)
@@ -178,72 +185,6 @@ def fold_student(student: StudentFile) -> tuple[dict[str, FoldedStudent], Compar
     deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
     comparison.add("deploy", torch_logits(deploy, clips))
     return folded, comparison
-
-
-def check_student(student: StudentFile) -> None:
-    """Raise ConversionError if a student is not what `asma-train` writes."""
-    problem = student.problem()
-    if problem:
-        raise ConversionError(
-            f"this student cannot be converted: {problem}",
-            expected="a student as `asma-train` writes it",
-            got=problem,
-            hint="distil the student again",
-        )
-
-
-def choose_mode(
-    student: StudentFile,
-    precision: Precision,
-    mode: Mode | None,
-    max_drop_points: float,
-    min_agreement: float,
-    min_accuracy: float | None,
-) -> Mode:
-    """The mode, after checking the options.
-
-    Raises:
-        ConversionError: an option is out of range, or does not fit the student.
-    """
-    problem = (
-        f"precision '{precision}'" if precision not in ("int8", "float32")
-        else f"mode '{mode}'" if mode not in (None, "clip", "stream")
-        else f"max_drop_points {max_drop_points}" if not (math.isfinite(max_drop_points) and max_drop_points >= 0)
-        else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
-        else f"min_accuracy {min_accuracy}" if min_accuracy is not None and not 0 <= min_accuracy <= 1
-        else ""
-    )  # fmt: skip
-    if problem:
-        raise ConversionError(
-            "unusable conversion settings",
-            expected="precision int8 or float32, mode clip or stream, max_drop_points >= 0, the others from 0 to 1",
-            got=problem,
-            hint="see asma-convert --help",
-        )
-    streams = student.kind == "device" and student.sampling == "window"
-    if mode == "stream" and not streams:
-        raise ConversionError(
-            "this student cannot be streamed",
-            expected="a `device` student (valid convolutions) trained with sampling `window`",
-            got=f"a `{student.kind}` student with sampling `{student.sampling}`",
-            hint="convert it with --mode clip, or distil a `device` student",
-        )
-    return mode or ("stream" if streams else "clip")
-
-
-def _check_onnx_options(precision: Precision, onnx: Path | None, dynamic_batch: bool, qdq: Path | None) -> None:
-    problem = (
-        "qdq with precision float32" if qdq is not None and precision != "int8"
-        else "dynamic_batch without onnx" if dynamic_batch and onnx is None
-        else ""
-    )  # fmt: skip
-    if problem:
-        raise ConversionError(
-            "unusable conversion settings",
-            expected="qdq with precision int8, whose scales it takes; dynamic_batch with onnx",
-            got=problem,
-            hint="see asma-convert --help",
-        )
 
 
 def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
@@ -301,6 +242,7 @@ def _describe(student: StudentFile, output: Path, precision: Precision, mode: Mo
     return BundleInfo(
         name=output.stem,
         mode=mode,
+        hop=config.stride if mode == "stream" else 1,
         sampling=student.sampling,
         precision=precision,
         streams=student.streams,

@@ -21,6 +21,7 @@ from asma_converters.ir import (
     Concat,
     Conv,
     Dense,
+    Depthwise,
     Graph,
     Mean,
     Multiply,
@@ -107,7 +108,7 @@ class _Writer:
     def _compute(self, op: Op) -> tuple[str, tuple[int, ...]]:
         """An operator's value before activation and quantisation, and the order of its axes."""
         y = op.y
-        if isinstance(op, Conv):
+        if isinstance(op, Conv | Depthwise):
             return self._convolution(op), _CHANNELS_FIRST
         if isinstance(op, Dense):
             rows = self._reshaped(self._get(op.x), (y.shape[0], op.weight.shape[1]))
@@ -138,12 +139,14 @@ class _Writer:
             "Mul" if isinstance(op, Multiply) else "Add", [name, self._operand(y, constant, order)]
         ), order
 
-    def _convolution(self, op: Conv) -> str:
-        weight, bias = self._weights(op, op.weight.transpose(0, 3, 1, 2))
-        height, width = op.weight.shape[1:3]
+    def _convolution(self, op: Conv | Depthwise) -> str:
+        kernel = op.weight[:, None] if isinstance(op, Depthwise) else op.weight.transpose(0, 3, 1, 2)
+        weight, bias = self._weights(op, kernel)
+        height, width = kernel.shape[2:]
         pads = [(height - 1) // 2, (width - 1) // 2, height // 2, width // 2] if op.same else [0, 0, 0, 0]
         inputs = [self._get(op.x, _CHANNELS_FIRST), weight, bias]
-        return self._node("Conv", inputs, kernel_shape=[height, width], pads=pads, strides=[1, 1])
+        group = len(kernel) if isinstance(op, Depthwise) else 1
+        return self._node("Conv", inputs, kernel_shape=[height, width], pads=pads, strides=[op.stride, 1], group=group)
 
     def _get(self, tensor: Tensor, order: tuple[int, ...] | None = None) -> str:
         """The tensor with its axes in an order, by default the graph's own."""
@@ -160,7 +163,7 @@ class _Writer:
     def _reshaped(self, name: str, shape: Sequence[int]) -> str:
         return self._node("Reshape", [name, self._constant(np.array(shape, np.int64))])
 
-    def _weights(self, op: Conv | Dense, weight: Array) -> list[str]:
+    def _weights(self, op: Conv | Depthwise | Dense, weight: Array) -> list[str]:
         """Weight and bias of an operator; ``weight`` is its own with the axes as ONNX wants them."""
         if self._scales is None:
             return [self._constant(values.astype(np.float32)) for values in (weight, op.bias)]

@@ -198,6 +198,10 @@ def test_many_members_are_refused_before_they_are_listed(path: Path, monkeypatch
         ("decision", {"enter": 2}),
         ("parameters", -1),
         ("macs", 1.5),
+        ("hop", 0),
+        ("hop", True),
+        ("hop", 2),
+        ("hop", 1 << 40),
         ("provenance", []),
         ("name", "../x"),
         ("unknown", 1),
@@ -212,6 +216,7 @@ def test_wrong_values_in_asma_json_are_refused(path: Path, name: str, value: obj
 def test_a_bundle_of_format_1_is_read(path: Path) -> None:
     values = json.loads(parts(path)["asma.json"])
     assert values.pop("needs") == "0.2.0"
+    assert values.pop("hop") == 1
     old = changed(path, "asma.json", json.dumps({**values, "format": 1}).encode())
     assert read_bundle(old).info == read_bundle(path).info
 
@@ -223,7 +228,7 @@ def test_a_bundle_of_a_newer_version_says_which_is_needed(path: Path) -> None:
         read_bundle(changed(path, "asma.json", json.dumps(newer).encode()))
 
 
-@pytest.mark.parametrize("name", [name for name in INFO.to_dict() if name != "familiarity"])
+@pytest.mark.parametrize("name", [name for name in INFO.to_dict() if name not in ("familiarity", "hop")])
 def test_no_value_may_be_missing(path: Path, name: str) -> None:
     values = json.loads(parts(path)["asma.json"])
     del values[name]

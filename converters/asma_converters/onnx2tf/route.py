@@ -20,8 +20,6 @@ from asma_converters.conversion import (
     MAX_DROP_POINTS,
     MIN_AGREEMENT,
     Progress,
-    check_student,
-    choose_mode,
     fold_student,
 )
 from asma_converters.deploy import DeployModel
@@ -31,6 +29,7 @@ from asma_converters.onnx2tf.call import call
 from asma_converters.onnx2tf.environment import DEFAULT_LINE, Line, Onnx2tfError, find, line_of
 from asma_converters.report import Precision
 from asma_converters.run_model import run_model
+from asma_converters.settings import check_student, choose_mode
 from asma_edge.files import atomic_file, check_output
 from asma_edge.skeleton import FloatArray
 from asma_trainer.student_file import StudentFile
@@ -123,7 +122,7 @@ def convert_by_onnx2tf(
         check_output(path)
     check_packages()
     check_student(student)
-    choose_mode(student, precision, None, max_drop_points, min_agreement, min_accuracy)
+    choose_mode(student, precision, None, "arm", max_drop_points, min_agreement, min_accuracy)
     python = find(release)
 
     say("fold BatchNorms")

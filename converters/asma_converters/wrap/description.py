@@ -121,7 +121,7 @@ def _decision(values: Any) -> DecisionSettings:
     """Settings; what is not said is as by default."""
     if not isinstance(values, dict):
         raise TypeError("a table was expected")
-    lists = {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in values.items()}
+    lists: dict[str, Any] = {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in values.items()}
     return DecisionSettings(**lists)
 
 

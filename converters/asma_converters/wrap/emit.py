@@ -11,9 +11,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from asma_converters.tflite_writer import AlignedBuffer, pack_model
 from asma_converters.wrap.parts import FLOAT32, INT8, Operator, Tensors
-from asma_edge.model_check import INT8_VERSIONS
+from asma_edge.operator_check import INT8_VERSIONS
 
-_WEIGHTED = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED)
+_CODES = schema.BuiltinOperator
+_WEIGHTED = (_CODES.CONV_2D, _CODES.DEPTHWISE_CONV_2D, _CODES.FULLY_CONNECTED)
 _MAX_NAME = 200
 
 
@@ -65,7 +66,8 @@ class Emitter:
         if plain.code in _WEIGHTED:
             weight, bias = (self._tensors[index].shape for index in plain.inputs[1:3])
             self.parameters += math.prod(weight) + math.prod(bias)
-            self.macs += math.prod(self._tensors[plain.output].shape) * math.prod(weight[1:])
+            taps = weight[1:-1] if plain.code == _CODES.DEPTHWISE_CONV_2D else weight[1:]  # of one output number
+            self.macs += math.prod(self._tensors[plain.output].shape) * math.prod(taps)
 
     def _entry(self, name: str, index: int) -> Any:
         entry = schema.TensorMapT()

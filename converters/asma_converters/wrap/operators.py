@@ -16,7 +16,7 @@ from asma_converters.wrap.parts import FLOAT32, INT8, INT32, Operator, RefusedEr
 
 _CODES = schema.BuiltinOperator
 _KINDS = schema.BuiltinOptions
-_NAMES = {code: name for name, code in vars(_CODES).items() if isinstance(code, int)}
+_NAMES: dict[int, str] = {code: name for name, code in vars(_CODES).items() if isinstance(code, int)}
 _ACTIVATIONS = {code: name for name, code in vars(schema.ActivationFunctionType).items() if isinstance(code, int)}
 LAST = (_CODES.SOFTMAX, _CODES.DEQUANTIZE)  # what the device computes by itself, behind the model
 
@@ -48,12 +48,29 @@ def name_of(code: int) -> str:
 
 
 def _window(tensors: Tensors, inputs: list[int], output: int, options: Any) -> list[Operator]:
+    plain = schema.Conv2DOptionsT(**_placing(options))
+    return [Operator(_CODES.CONV_2D, _weighted(tensors, inputs), output, _KINDS.Conv2DOptions, plain)]
+
+
+def _depthwise(tensors: Tensors, inputs: list[int], output: int, options: Any) -> list[Operator]:
+    # The multiplier is one more than the interpreter needs: it goes by the shapes, and older files leave it out.
+    channels = tensors[inputs[0]].shape[-1]
+    multiplier = tensors[output].shape[-1] // channels
+    plain = schema.DepthwiseConv2DOptionsT(**_placing(options), depthMultiplier=multiplier)
+    weighted = _weighted(tensors, inputs, axis=3)
+    return [Operator(_CODES.DEPTHWISE_CONV_2D, weighted, output, _KINDS.DepthwiseConv2DOptions, plain)]
+
+
+def _placing(options: Any) -> dict[str, int]:
+    """Where a kernel stands."""
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
         raise RefusedError("with dilation")
-    kept = {"padding": options.padding, "strideW": options.strideW, "strideH": options.strideH}
-    kept["fusedActivationFunction"] = _activation(options)
-    plain = schema.Conv2DOptionsT(**kept)
-    return [Operator(_CODES.CONV_2D, _weighted(tensors, inputs), output, _KINDS.Conv2DOptions, plain)]
+    return {
+        "padding": int(options.padding),
+        "strideW": int(options.strideW),
+        "strideH": int(options.strideH),
+        "fusedActivationFunction": _activation(options),
+    }
 
 
 def _dense(tensors: Tensors, inputs: list[int], output: int, options: Any) -> list[Operator]:
@@ -69,14 +86,15 @@ def _dense(tensors: Tensors, inputs: list[int], output: int, options: Any) -> li
     return ops if flat == output else [*ops, *_reshape(tensors, [flat], output, None)]
 
 
-def _weighted(tensors: Tensors, inputs: list[int]) -> list[int]:
-    """Input, weight and bias of an operator, with a bias, and a scale for each channel."""
+def _weighted(tensors: Tensors, inputs: list[int], axis: int = 0) -> list[int]:
+    """Input, weight and bias of an operator, with a bias, and a scale for each channel along an axis of the weight."""
     x, weight = (tensors[index] for index in inputs[:2])
     if weight.data is None or (len(inputs) > 2 and inputs[2] >= 0 and tensors[inputs[2]].data is None):
         raise RefusedError("with weights that are computed")
-    channels = weight.shape[0]
-    if weight.scales is not None and len(weight.scales) == 1:
+    channels = weight.shape[axis]
+    if weight.scales is not None and weight.zeros is not None and len(weight.scales) == 1:
         weight.scales, weight.zeros = np.repeat(weight.scales, channels), np.repeat(weight.zeros, channels)
+        weight.axis = axis
     if len(inputs) < 3 or inputs[2] < 0:
         inputs = [*inputs[:2], tensors.zeros(f"{weight.name}/bias", channels, integer=weight.kind == INT8)]
     bias = tensors[inputs[2]]
@@ -203,6 +221,7 @@ _Translation = Callable[[Tensors, list[int], int, Any], list[Operator]]
 
 _TRANSLATIONS: dict[int, _Translation] = {
     _CODES.CONV_2D: _window,
+    _CODES.DEPTHWISE_CONV_2D: _depthwise,
     _CODES.FULLY_CONNECTED: _dense,
     _CODES.ADD: _add,
     _CODES.MUL: _multiply,
