@@ -143,6 +143,13 @@ def _canonical(model: Path, data: bytes, described: Description) -> tuple[bytes,
         except ConversionError as error:
             raise _refused(model, error.got) from error
         told: dict[str, Any] = json.loads((place / "told.json").read_text())
+        if "naming" in told:
+            raise DescriptionError(
+                f"'{described.path}' does not fit '{model}'",
+                expected=f"an input and an output for each of the streams {', '.join(streams)}",
+                got=told["naming"],
+                hint="correct streams, [inputs] or [outputs]; docs/conversion.md has an example",
+            )
         return (place / "anew.tflite").read_bytes(), told
 
 

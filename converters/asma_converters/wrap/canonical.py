@@ -53,6 +53,10 @@ def _read(data: bytes) -> Any:
         raise RefusedError(f"it is malformed: {type(error).__name__}") from error
 
 
+class NamingError(RefusedError):
+    """The names of inputs and outputs are not those described."""
+
+
 class _Rewriter:
     def __init__(self, model: Any, names: Mapping[str, Mapping[str, str]]) -> None:
         self._model, self._names = model, names
@@ -102,12 +106,12 @@ class _Rewriter:
         for ours, name in wanted.items():
             name = name or (ours if ours in known or len(known) != 1 or len(wanted) != 1 else next(iter(known)))
             if name not in known:
-                raise RefusedError(f"no name among its {side} ({', '.join(known)}) for '{ours}': say it in [{side}]")
+                raise NamingError(f"no {side[:-1]} '{name}' for '{ours}' among {', '.join(known)}: name it in [{side}]")
             result[ours] = (name, known[name])
         if side == "inputs" and len(result) != len(known):
-            raise RefusedError(f"it has the inputs {', '.join(known)}, more than the streams {', '.join(result)}")
+            raise NamingError(f"it has the inputs {', '.join(known)}, more than the streams {', '.join(result)}")
         if len({index for _, index in result.values()}) != len(result):
-            raise RefusedError(f"two streams have one tensor among its {side}")
+            raise NamingError(f"two streams have one tensor among its {side}")
         return result
 
     def _translate(self, operator: Any) -> None:
@@ -140,6 +144,9 @@ def main(arguments: list[str]) -> int:
     model, names, out, told = map(Path, arguments)
     try:
         data, values = canonical(model.read_bytes(), json.loads(names.read_text()))
+    except NamingError as error:  # the description's fault, not the model's
+        told.write_text(json.dumps({"naming": str(error)}))
+        return 0
     except RefusedError as error:
         print(error, file=sys.stderr)
         return 1
