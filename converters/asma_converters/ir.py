@@ -168,11 +168,6 @@ class Graph:
         """{role: the tensor that has it}."""
         return {tensor.role: tensor for tensor in self.tensors if tensor.role}
 
-    def exposed(self) -> Graph:
-        """This graph with every activation that a float32 model computes as an output, named as the tensor."""
-        outputs = {op.y.name: op.y for op in self.ops if not isinstance(op, Quantize)}
-        return Graph(self.inputs, outputs, self.ops, self.ties)
-
     def input(self, name: str, shape: Sequence[int], role: str = "", *, real: bool = False) -> Tensor:
         """Declare an input of the signature."""
         if name in self.inputs:
