@@ -1,5 +1,6 @@
-"""Files that are none, links out of the folder, archives that unpack to a thousand times their size, names with commands
-for the terminal, digits of other scripts, and programs that are killed."""
+"""Files that are none, links out of the folder, archives that unpack to a thousand times their size, names that command
+the terminal, digits of other scripts, and programs that are killed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is guessed in silence: what a file does not say is asked for, refused, or said aloud, and `check` finds it."""
+"""Nothing is guessed in silence: what a file does not say is asked for, refused or said aloud; `check` finds it."""
 
 from __future__ import annotations
 
@@ -309,7 +309,10 @@ def test_a_highest_score_that_is_not_so_is_refused(tmp_path: Path, refused: Refu
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--scale", "wide"), ("--scale", "1,2,3"), ("--scale", "0"), ("--scale", "nan"), ("--score-max", "-1"), ("--score-max", "inf")],
+    [
+        ("--scale", "wide"), ("--scale", "1,2,3"), ("--scale", "0"), ("--scale", "nan"), ("--score-max", "-1"),
+        ("--score-max", "inf"),
+    ],
 )  # fmt: skip
 def test_unusable_factors_are_refused(option: str, value: str, tmp_path: Path, refused: Refuse) -> None:
     write_csv(tmp_path / "in" / "squat" / "a.csv", in_picture())
