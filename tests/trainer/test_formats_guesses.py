@@ -329,6 +329,16 @@ def test_csv_says_what_it_took_for_granted(tmp_path: Path, imported: Import) -> 
     assert set(assumed(imported("csv", tmp_path / "in", *said))) == {"scores"}
 
 
+def test_arrays_without_scores_say_so(tmp_path: Path, imported: Import) -> None:
+    keypoint = in_picture()[None, :, [*range(13), 0, 1, 2, 3]]
+    annotation = {"frame_dir": "a", "label": 0, "keypoint": keypoint[..., :2]}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([annotation]))
+    assert assumed(imported("pyskl-pkl", tmp_path / "a.pkl"))["scores"] == "1 for every joint"
+    (tmp_path / "out").rename(tmp_path / "first")
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([annotation | {"keypoint_score": keypoint[..., 2]}]))
+    assert assumed(imported("pyskl-pkl", tmp_path / "a.pkl"))["scores"] == "from 0 to 1"
+
+
 def test_a_single_frame_has_no_rate(tmp_path: Path, imported: Import) -> None:
     """The first file has one frame: the rate is that of the next, and where no file has two, it is assumed."""
     write_csv(tmp_path / "in" / "squat" / "a.csv", in_picture(1))

@@ -57,6 +57,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     files = {name: [entry] for name, entry in find_files(path, (".json",), "COCO JSON files").items()}
     labelled = label_recordings(path, files, options)
     people, assumed = recordings.room_for_people(options, map(_count, labelled.rows))
+    assumed += measures.assumed_scores(options, "pixels")
     info = options.describe(_LAYOUT, labelled.classes, fps, "pixels")
     read = partial(_read, people=people, fps=fps, found=measures.measures_of(options, _LAYOUT, "pixels"))
     total = len(labelled.rows)

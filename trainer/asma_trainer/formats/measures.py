@@ -17,7 +17,7 @@ from asma_edge.pose_check import check_poses
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.errors import DataError
-from asma_trainer.formats.base import ImportOptions
+from asma_trainer.formats.base import Assumed, ImportOptions
 from asma_trainer.formats.parse.files import bad_file
 
 _FEWEST = 4  # joints of a body that says something about its units
@@ -91,6 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser, scores: bool = True) -> None:
     )
     if scores:
         parser.add_argument("--score-max", type=float, metavar="N", help="highest score there can be (default: 1)")
+
+
+def assumed_scores(options: ImportOptions, units: Units, there: bool = True) -> tuple[Assumed, ...]:
+    """What was assumed of the scores of poses in pixels; ``there``: whether the source has any."""
+    if units != "pixels":
+        return ()
+    if not there:
+        return (Assumed("scores", "1 for every joint", "as there are none", "the source, with scores in it,"),)
+    said = options.own.get("score_max") is not None
+    return () if said else (Assumed("scores", "from 0 to 1", "as none is higher", "--score-max"),)
 
 
 def measures_of(options: ImportOptions, layout: Layout, units: Units) -> Measures:

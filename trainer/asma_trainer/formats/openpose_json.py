@@ -87,6 +87,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     people, assumed = recordings.room_for_people(options, map(_count, entries))
     info = options.describe(MODELS[model], labelled.classes, fps, "pixels")
     found = measures.measures_of(options, info.layout, info.units)
+    assumed += measures.assumed_scores(options, info.units)
     read = partial(_read, model=model, people=people, fps=fps, found=found)
     total = len(labelled.rows)
     return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=total, assumed=assumed)

@@ -50,7 +50,8 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     layout, units, assumed = _first(entry, annotations, options)
     people, more = recordings.room_for_people(options, (_count(annotation) for annotation in annotations))
     info = options.describe(layout, classes, options.rate(), units)
-    assumed += more + containers.assumed_rate(options)
+    scored = any(_has_scores(annotation) for annotation in annotations)
+    assumed += more + measures.assumed_scores(options, units, scored) + containers.assumed_rate(options)
 
     def named(table: ClipTable) -> Splits:
         return {
@@ -91,6 +92,12 @@ def _count(annotation: dict[str, Any]) -> int:
     keypoint = annotation.get("keypoint")
     shape = keypoint.shape if isinstance(keypoint, PickledArray) else ()
     return shape[0] if len(shape) == 4 else 1
+
+
+def _has_scores(annotation: dict[str, Any]) -> bool:
+    keypoint = annotation.get("keypoint")
+    third = isinstance(keypoint, PickledArray) and keypoint.shape[3:] == (3,)
+    return third or isinstance(annotation.get("keypoint_score"), PickledArray | list)
 
 
 def _first(

@@ -39,7 +39,7 @@ from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import Assumed, ImportOptions, Omitted, Source, measures, recordings
 from asma_trainer.formats.base import ASSUMED_RATE, DEFAULT_FPS
-from asma_trainer.formats.measures import Measures, measures_of
+from asma_trainer.formats.measures import Measures, assumed_scores, measures_of
 from asma_trainer.formats.parse.files import bad_file, file_entry, read_bytes, shown
 from asma_trainer.formats.parse.names import canonical_joints, known_layout
 from asma_trainer.formats.parse.people import to_clip
@@ -158,11 +158,7 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[_Found,
     if said is None:
         because = "as there is no z" if content.metres is False else "as there is a z" if content.metres else "unstated"
         assumed.append(Assumed("units", "x, y in pixels" if units == "pixels" else "metres", because, "--units"))
-    if units == "pixels" and not content.scored:
-        assumed.append(Assumed("scores", "1 for every joint", "as there are none", "a column score"))
-    elif units == "pixels" and options.own.get("score_max") is None:
-        assumed.append(Assumed("scores", "from 0 to 1", "as none is higher", "--score-max"))
-    return found, tuple(assumed)
+    return found, (*assumed, *assumed_scores(options, units, content.scored))
 
 
 def _named_layout(options: ImportOptions) -> Layout | None:

@@ -83,7 +83,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
 
     found = measures.measures_of(options, layout, units)
     read = partial(_read, found=found, classes=len(classes), people=people)
-    assumed += containers.assumed_rate(options)
+    assumed += measures.assumed_scores(options, units) + containers.assumed_rate(options)
     return Source.of_items(info, items, read, splits, people=people, total=len(items), assumed=assumed)
 
 
