@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asma_converters.conversion import MAX_DROP, MIN_AGREEMENT, convert_file
+from asma_converters.conversion import MAX_DROP_POINTS, MIN_AGREEMENT, convert_file
 from asma_converters.errors import GateError
-from asma_converters.report import ConversionReport
+from asma_converters.report import ConversionReport, main_layers
+from asma_converters.speed import compare_speed
+from asma_converters.whole_clips import HeldOut
 from asma_edge.errors import AsmaError
+from asma_trainer.data.dataset import PreparedDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,8 +29,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("int8", "float32"), default="int8")
     parser.add_argument("--mode", choices=("stream", "clip"), help="default: stream wherever the student allows it")
     parser.add_argument(
-        "--max-drop", type=float, default=MAX_DROP, metavar="POINTS", help="largest loss of accuracy (%(default)s)"
-    )
+        "--target", choices=("arm", "x86"), default="arm",
+        help="processors that the clip graph is shaped for; any runs it, with the same bits (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-drop", type=float, default=MAX_DROP_POINTS, metavar="POINTS",
+        help="largest loss of accuracy, in percentage points (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--min-agreement", type=float, default=MIN_AGREEMENT, metavar="SHARE",
         help="smallest share of golden clips whose top-1 class stays (%(default)s)",
@@ -37,6 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="smallest accuracy of the student itself on its golden clips (default: better than guessing)",
     )  # fmt: skip
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="also write the folded float32 model as ONNX")
+    parser.add_argument(
+        "--data", type=Path, metavar="D", help="prepared data set: report the accuracy on whole clips too"
+    )
+    parser.add_argument("--split", default="test", metavar="NAME", help="its held-out clips (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -51,10 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.output,
             precision=options.precision,
             mode=options.mode,
-            max_drop=options.max_drop,
+            target=options.target,
+            max_drop_points=options.max_drop,
             min_agreement=options.min_agreement,
             min_accuracy=options.min_accuracy,
             onnx=options.onnx,
+            held_out=options.data and HeldOut(PreparedDataset.open(options.data), options.split),
+            speed_test=compare_speed,
             progress=None if quiet else lambda text: print(f"... {text}", file=sys.stderr),
         )
     except AsmaError as error:
@@ -72,23 +87,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def format_report(report: ConversionReport) -> str:
     """A small table for people."""
-    lines = [f"{'stage':<10}{'max |Δ logit|':>15}{'agreement %':>13}{'accuracy %':>12}{'KiB':>8}"]
+    lines = [f"{'stage':<10}{'max |Δ logit|':>15}{'agreement %':>13}{'window accuracy %':>19}{'KiB':>8}"]
     for stage in report.stages:
         size = "" if stage.size is None else f"{stage.size / 1024:.0f}"
         lines.append(
             f"{stage.name:<10}{stage.difference:>15.2e}{100 * stage.agreement:>13.2f}"
-            f"{100 * stage.accuracy:>12.2f}{size:>8}"
+            f"{100 * stage.accuracy:>19.2f}{size:>8}"
         )
     lines += [
         f"{report.stages[-1].name} against torch: agreement {100 * report.agreement:.2f} % "
-        f"on {report.golden_clips} golden clips (calibrated on {report.calibration_clips})",
+        f"on {report.golden_clips} golden clips, one window each (calibrated on {report.calibration_clips})",
+        *_whole_clips(report),
+        *_layers(report),
+        *(f"{s.signature}: {s.int8_ms:.3f} ms in int8, {s.float32_ms:.3f} in float32" for s in report.speeds),
         f"{report.parameters:,} parameters, {report.macs / 1e6:.1f} M multiply-accumulates a clip, all streams",
         *(f"warning: {text}" for text in report.warnings),
-        f"wrote {report.output} ({report.precision}, {report.mode}, {report.file_bytes / 1024:.0f} KiB)",
+        f"wrote {report.output} ({report.precision}, {report.mode}, {report.target}, "
+        f"{report.file_bytes / 1024:.0f} KiB)",
     ]
     if report.onnx is not None:
         lines.append(f"wrote {report.onnx}")
     return "\n".join(lines)
+
+
+def _whole_clips(report: ConversionReport) -> list[str]:
+    whole = report.whole_clips
+    if whole is None:
+        return []
+    return [
+        f"clip accuracy, {whole.clips} whole clips of '{whole.split}', windows pooled as the device does it: "
+        f"torch {100 * whole.student:.2f} %, {report.precision} {100 * whole.bundle:.2f} %, "
+        f"agreement {100 * whole.agreement:.2f} %"
+    ]
+
+
+def _layers(report: ConversionReport) -> list[str]:
+    table = main_layers(report.layers)
+    streams = list(dict.fromkeys(layer.stream for layer in report.layers))
+    lines = [f"{'signal to noise, dB':<22}" + "".join(f"{stream:>9}" for stream in streams)] if table else []
+    for name, row in table.items():
+        cells = (row.get(stream) for stream in streams)
+        lines.append(f"{name:<22}" + "".join(f"{'-' if value is None else format(value, '.1f'):>9}" for value in cells))
+    return lines
 
 
 if __name__ == "__main__":

@@ -275,7 +275,10 @@ def test_a_new_key_with_a_default_voids_no_checkpoint(monkeypatch: pytest.Monkey
         ("finetune.lr=0.5", {"finetune", "align", "distill"}),
         ("align.lr=0.5", {"align", "distill"}), ("distill.tau=3.0", {"distill"}), ("baseline.lr=0.5", {"baseline"}),
         ("seed=7", {"pretrain", "finetune", "align", "distill", "baseline"}), ("data.test=[\"other\"]", set()),
-        ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}), ("evaluate.stride=9", set()),
+        ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}),
+        ("student.kernel=[7, 7, 7, 7, 5]", {"distill", "baseline"}),
+        ("student.graph_bias=false", {"distill", "baseline"}),
+        ("student.strides=1", set()), ("student.temporal=full", set()), ("evaluate.stride=9", set()),
         ("mask.joints=8", {"pretrain", "finetune", "align", "distill"}), ("fusion=[1.0, 1.0, 2.0]", set()),
     ],
 )  # fmt: skip

@@ -19,14 +19,19 @@ from asma_trainer.vocabulary import StageName
 # default of an old key changes, or when the same settings give other weights.
 VERSION = 3
 
-_SHAPE_NO_WEIGHT = {"data": ("test",), "student": ("calibration", "golden", "idle_label")}
+# A source's encoders count by their own digest, not by the folder where they lie.
+_SHAPE_NO_WEIGHT = {
+    "data": ("test",),
+    "student": ("calibration", "golden", "idle_label"),
+    "pretrain": ("source",),
+}
 
 
 def digest(recipe: Recipe, fingerprint: str, name: StageName, unit: str) -> str:
     """Identifies everything a stage's checkpoint depends on.
 
     Args:
-        fingerprint: of the data set.
+        fingerprint: of the data set, and of encoders that come from elsewhere.
         unit: stream, or all together.
     """
     stage = STAGE[name]
