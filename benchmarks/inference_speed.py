@@ -68,7 +68,7 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     clips = one_clip(student)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        report = convert(student, path, max_drop=100.0, min_agreement=0.0, min_accuracy=0.0)
+        report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
         bundle = read_bundle(path)
     runtime = Runtime(bundle, num_threads=1)
     clip = runtime.clip_model()
@@ -104,7 +104,7 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
 
 def _frame_call(runtime: Runtime, clip: Mapping[str, FloatArray]) -> Callable[[], object]:
     model = runtime.stream_model()
-    frame = {name: values[0] for name, values in clip.items()}
+    frame = {name: values[: runtime.bundle.info.hop] for name, values in clip.items()}
     return lambda: model.step(frame)
 
 

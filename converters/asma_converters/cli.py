@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asma_converters.conversion import MAX_DROP, MIN_AGREEMENT, convert_file
+from asma_converters.conversion import MAX_DROP_POINTS, MIN_AGREEMENT, convert_file
 from asma_converters.errors import GateError
 from asma_converters.report import ConversionReport, main_layers
 from asma_converters.speed import compare_speed
@@ -29,8 +29,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("int8", "float32"), default="int8")
     parser.add_argument("--mode", choices=("stream", "clip"), help="default: stream wherever the student allows it")
     parser.add_argument(
-        "--max-drop", type=float, default=MAX_DROP, metavar="POINTS", help="largest loss of accuracy (%(default)s)"
-    )
+        "--target", choices=("arm", "x86"), default="arm",
+        help="processors that the clip graph is shaped for; any runs it, with the same bits (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-drop", type=float, default=MAX_DROP_POINTS, metavar="POINTS",
+        help="largest loss of accuracy, in percentage points (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--min-agreement", type=float, default=MIN_AGREEMENT, metavar="SHARE",
         help="smallest share of golden clips whose top-1 class stays (%(default)s)",
@@ -58,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.output,
             precision=options.precision,
             mode=options.mode,
-            max_drop=options.max_drop,
+            target=options.target,
+            max_drop_points=options.max_drop,
             min_agreement=options.min_agreement,
             min_accuracy=options.min_accuracy,
             onnx=options.onnx,
@@ -96,7 +102,8 @@ def format_report(report: ConversionReport) -> str:
         *(f"{s.signature}: {s.int8_ms:.3f} ms in int8, {s.float32_ms:.3f} in float32" for s in report.speeds),
         f"{report.parameters:,} parameters, {report.macs / 1e6:.1f} M multiply-accumulates a clip, all streams",
         *(f"warning: {text}" for text in report.warnings),
-        f"wrote {report.output} ({report.precision}, {report.mode}, {report.file_bytes / 1024:.0f} KiB)",
+        f"wrote {report.output} ({report.precision}, {report.mode}, {report.target}, "
+        f"{report.file_bytes / 1024:.0f} KiB)",
     ]
     if report.onnx is not None:
         lines.append(f"wrote {report.onnx}")

@@ -142,11 +142,11 @@ class Comparison:
         """Whether the student itself is no better than guessing: its labels or its golden clips are wrong."""
         return self.stages[0].accuracy <= self.chance and self.chance > 0
 
-    def gate(self, max_drop: float, min_agreement: float, min_accuracy: float | None = None) -> None:
+    def gate(self, max_drop_points: float, min_agreement: float, min_accuracy: float | None = None) -> None:
         """Judge the last stage against the first, and the first against the labels.
 
         Args:
-            max_drop: largest loss of accuracy, in points.
+            max_drop_points: largest loss of accuracy, in percentage points.
             min_agreement: smallest share of clips with the same top-1 class.
             min_accuracy: smallest accuracy of the student itself; None: better than guessing.
 
@@ -164,14 +164,15 @@ class Comparison:
             )
         drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(-1, 0)
         failed = []
-        if drop > max_drop + 1e-9:
+        if drop > max_drop_points + 1e-9:
             failed.append(f"accuracy {100 * last.accuracy:.2f} %, {drop:.2f} points below {100 * first.accuracy:.2f} %")
         if agreement < min_agreement - 1e-9:
             failed.append(f"agreement {100 * agreement:.2f} %")
         if failed:
             raise GateError(
                 f"the {last.name} model is too far from the student; nothing was written",
-                expected=f"at most {max_drop:g} points of accuracy lost, at least {100 * min_agreement:g} % agreement",
+                expected=f"at most {max_drop_points:g} points of accuracy lost, "
+                f"at least {100 * min_agreement:g} % agreement",
                 got="; ".join(failed) + f" on {len(self._labels)} golden clips",
                 hint="give the student more calibration clips, use --precision float32, or relax the gates",
             )

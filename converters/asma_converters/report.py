@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asma_converters.activations import Layer
 from asma_converters.compare import Stage
@@ -16,7 +16,9 @@ from asma_converters.whole_clips import WholeClips
 from asma_edge.bundle_info import Mode as Mode
 from asma_edge.bundle_info import Precision as Precision
 
-REPORT_VERSION = 1
+Target = Literal["arm", "x86"]  # Raspberry Pi and its like; wide vector units
+
+REPORT_VERSION = 2  # 1 had max_drop for max_drop_points, in percentage points as well, and no target
 _PACKAGES = ("asma-edge", "torch", "numpy", "ai-edge-litert")
 
 
@@ -27,9 +29,10 @@ class ConversionReport:
     Attributes:
         output: the bundle.
         precision, mode: of the bundle.
+        target: the processors that its clip graph is shaped for.
         stages: each form of the model against the one before, on the golden clips.
         agreement: share of golden clips with the same top-1 class in the first stage and the last.
-        max_drop, min_agreement: the gates that were passed.
+        max_drop_points, min_agreement: the gates that were passed; the drop in percentage points.
         parameters, macs: of all streams; macs of one clip, one person.
         model_bytes, file_bytes: sizes of the TFLite model and of the whole bundle.
         calibration_clips, golden_clips: how many clips set the ranges and judged the stages.
@@ -43,9 +46,10 @@ class ConversionReport:
     output: Path
     precision: Precision
     mode: Mode
+    target: Target
     stages: tuple[Stage, ...]
     agreement: float
-    max_drop: float
+    max_drop_points: float
     min_agreement: float
     parameters: int
     macs: int
@@ -65,9 +69,10 @@ class ConversionReport:
             "output": str(self.output),
             "precision": self.precision,
             "mode": self.mode,
+            "target": self.target,
             "stages": [stage.to_dict() for stage in self.stages],
             "agreement": self.agreement,
-            "max_drop": self.max_drop,
+            "max_drop_points": self.max_drop_points,
             "min_agreement": self.min_agreement,
             "parameters": self.parameters,
             "macs": self.macs,

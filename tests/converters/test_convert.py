@@ -22,7 +22,8 @@ from asma_trainer.models.count import count_parameters
 from asma_trainer.student_file import StudentFile
 
 MakeStudent = Callable[..., StudentFile]
-LOOSE: dict[str, Any] = {"max_drop": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}  # random weights quantise poorly
+# Random weights quantise poorly.
+LOOSE: dict[str, Any] = {"max_drop_points": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_unusable_students_and_settings_are_refused(make_student: MakeStudent, t
     for settings in (
         {"precision": "int4"},
         {"mode": "both"},
-        {"max_drop": -1.0},
+        {"max_drop_points": -1.0},
         {"min_agreement": 1.5},
         {"min_accuracy": 2.0},
     ):

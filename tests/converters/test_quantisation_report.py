@@ -37,7 +37,7 @@ from asma_trainer.evaluation.bundle import bundle_scores
 from asma_trainer.student_file import StudentFile
 
 MakeStudent = Callable[..., StudentFile]
-LOOSE: dict[str, Any] = {"max_drop": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
+LOOSE: dict[str, Any] = {"max_drop_points": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
 
 
 def line(weight: float = 1.0) -> Graph:

@@ -42,7 +42,7 @@ def test_a_run_in_one_call(waves: PreparedDataset, recipe: str, tmp_path: Path) 
     assert isinstance(run, Run)
     assert [row.stage for row in run.results.accuracy][-2:] == ["teacher", "student"]
     assert run.student.labels == ("slow", "left", "right")
-    assert run.student.provenance["accuracy"][-1]["stage"] == "student"
+    assert run.student.provenance["results"]["accuracy"][-1]["stage"] == "student"
     run.student.save(str(tmp_path / "copy.pt"))
     assert StudentFile.load(str(tmp_path / "copy.pt")).fps == run.student.fps
     assert np.sum(run.results.confusion["counts"]) == len(waves.split("test"))

@@ -46,7 +46,7 @@ def student(motion: Callable[..., FloatArray]) -> StudentFile:
         golden_labels=np.array([1, 3]),
         temperature=1.5,
         idle_label="idle",
-        provenance={"recipe": "test", "accuracy": [{"stage": "student", "fused": 97.5}]},
+        provenance={"recipe": "test", "results": {"format": 2, "accuracy": [{"stage": "student", "fused": 0.975}]}},
     )
 
 
@@ -70,6 +70,13 @@ def test_round_trip(student: StudentFile, tmp_path: Path, version: int) -> None:
         x = torch.from_numpy(inputs[stream])
         with torch.no_grad():
             assert student.models[stream](x).equal(loaded.models[stream](x))
+
+
+def test_the_accuracies_of_older_files_are_read_as_fractions(student: StudentFile, tmp_path: Path) -> None:
+    """They were per cent, under another name."""
+    old = {"recipe": "test", "accuracy": [{"stage": "student", "fused": 97.5}]}
+    dataclasses.replace(student, provenance=old).save(tmp_path / "student.pt")
+    assert StudentFile.load(tmp_path / "student.pt").provenance == student.provenance
 
 
 class Touch:

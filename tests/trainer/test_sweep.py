@@ -92,7 +92,9 @@ def test_a_sweep_trains_every_combination_once_and_shares_what_is_common(
         "labels.clips=2_align.tokens=frames/pretrain", "labels.clips=2_align.tokens=nodes/pretrain",
         "labels.clips=2_align.tokens=nodes/finetune",
     ]  # fmt: skip
-    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["runs"][0]["setting"] == names[0]
+    written = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert (written["format"], written["runs"][0]["setting"]) == (2, names[0])
+    assert all(0 <= figure <= 1 for row in rows for figures in row.figures.values() for figure in figures)
     assert "teacher" in (tmp_path / "s" / "sweep.md").read_text()
     trained.clear()
     assert sweep(waves, recipe, tmp_path / "s", vary=vary, overrides=SMALL) == rows

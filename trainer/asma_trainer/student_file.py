@@ -19,12 +19,14 @@ from asma_edge.checks import is_number, is_whole
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
 from asma_edge.preprocess import PreprocessSpec, to_streams
+from asma_edge.provenance import RESULTS_FORMAT, with_fractions
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.architecture import BlockSpec, block_specs
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.windows import one_window_per_clip, preprocess_spec
 from asma_trainer.errors import CheckpointError
 from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.results import rows_of
 from asma_trainer.models.stgcn import STGCNConfig
 from asma_trainer.models.student import Student
 from asma_trainer.recipe.recipe import Recipe
@@ -115,7 +117,7 @@ class StudentFile:
                 "data": info.source,
                 "licence": info.licence,
                 "training_clips": len(train),
-                "accuracy": [dataclasses.asdict(row) for row in accuracies],
+                "results": {"format": RESULTS_FORMAT, "accuracy": rows_of(accuracies)},
             },
         )
 
@@ -183,7 +185,7 @@ class StudentFile:
                 calibration=values["calibration"].numpy(),
                 golden=values["golden"].numpy(),
                 golden_labels=values["golden_labels"].numpy(),
-                provenance=values["provenance"],
+                provenance=with_fractions(values["provenance"]),
                 sealed=digest is not None,
             )
             problem = loaded.problem()

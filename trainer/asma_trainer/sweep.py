@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from asma_edge.files import atomic_file
+from asma_edge.provenance import RESULTS_FORMAT
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import Compute
 from asma_trainer.errors import CheckpointError, RecipeError
@@ -44,7 +45,7 @@ class Row:
     Attributes:
         setting: ``key=value`` of everything that varies, or "recipe" where nothing does.
         split: of the test.
-        figures: {stage: accuracy of each seed}; fused over streams.
+        figures: {stage: accuracy of each seed, a fraction}; fused over streams.
     """
 
     setting: str
@@ -227,6 +228,6 @@ def _write(out: Path, runs: Sequence[tuple[str, Run]]) -> None:
     rows = _rows(runs)
     values = [{"setting": row.setting, "split": row.split, "accuracy": row.figures} for row in rows]
     with atomic_file(out / "sweep.json") as temporary:
-        temporary.write_text(json.dumps({"runs": values}, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps({"format": RESULTS_FORMAT, "runs": values}, indent=1), encoding="utf-8")
     with atomic_file(out / "sweep.md") as temporary:
         temporary.write_text(table(rows), encoding="utf-8")

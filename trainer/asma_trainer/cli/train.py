@@ -14,8 +14,8 @@ from asma_trainer.cli import calibrate
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
-from asma_trainer.evaluation.metrics import Accuracy, accuracy_table
-from asma_trainer.evaluation.results import Results
+from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
+from asma_trainer.evaluation.results import Results, rows_of
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
@@ -131,7 +131,7 @@ def _report(options: argparse.Namespace) -> int:
     tell = (lambda _: None) if options.json else print
     settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
     rows, summary = report_run(run, settings)
-    print(json.dumps(summary) if options.json else f"{accuracy_table(rows)}\nreport: {run.folder / 'report.html'}")
+    print(json.dumps(summary) if options.json else f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}")
     return OK
 
 
@@ -140,10 +140,10 @@ def _show(folder: Path, stage: str, as_json: bool) -> None:
     if stage in ("evaluate", "run") and (folder / "evaluate" / "results.json").exists():
         rows = Results.load(folder / "evaluate").accuracy
     if as_json:
-        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": [dataclasses.asdict(row) for row in rows]}))
+        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": rows_of(rows)}))
         return
     if rows:
-        print(accuracy_table(rows))
+        print(accuracy_text(rows))
     print(f"done: {folder}")
 
 

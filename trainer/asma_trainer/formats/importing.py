@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from asma_edge.skeleton import Layout, convert, get_layout
 from asma_trainer.data.dataset import DatasetInfo
-from asma_trainer.data.resumable import ResumableWriter
+from asma_trainer.data.resumable import ClipRow, ResumableWriter
 from asma_trainer.data.splits import ClipTable, by_subject, with_validation
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
@@ -127,10 +126,10 @@ def import_source(
 
 def _written(source: Source, writer: ResumableWriter, skip_bad: bool, workers: int) -> Iterator[Clip]:
     """Write what the source gives, item by item, and yield each clip when it is in."""
-    for name, label, subject, camera, setup, *_ in writer.rows:
-        yield Clip(np.empty((0, 0, 0), dtype=np.float32), label, name, subject, camera, setup)
+    for row in writer.rows:
+        yield row.clip()
     own, target = source.info.layout, writer.info.layout
-    known = {row[0] for row in writer.rows}
+    known = {row.name for row in writer.rows}
     for item, outcome in _outcomes(source, len(writer.notes), workers):
         try:
             if isinstance(outcome, DataError):
@@ -181,17 +180,12 @@ def _job(source: Source, info: DatasetInfo, skip_bad: bool) -> str:
     return digest.hexdigest()
 
 
-def _table(rows: list[list[Any]]) -> ClipTable:
-    name, label, subject, camera, setup, _, digest = zip(*rows, strict=True) if rows else [()] * 7
-
-    def numbers(values: tuple[int, ...]) -> npt.NDArray[np.int64]:
-        return np.array(values, dtype=np.int64)
-
+def _table(rows: Sequence[ClipRow]) -> ClipTable:
     return ClipTable(
-        numbers(label),
-        numbers(subject),
-        numbers(camera),
-        numbers(setup),
-        np.array(name, dtype=np.str_),
-        np.array(digest, dtype=np.str_),
+        label=np.array([row.label for row in rows], dtype=np.int64),
+        subject=np.array([row.subject for row in rows], dtype=np.int64),
+        camera=np.array([row.camera for row in rows], dtype=np.int64),
+        setup=np.array([row.setup for row in rows], dtype=np.int64),
+        name=np.array([row.name for row in rows], dtype=np.str_),
+        digest=np.array([row.digest for row in rows], dtype=np.str_),
     )

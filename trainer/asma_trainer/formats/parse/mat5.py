@@ -1,7 +1,7 @@
 """One numeric array out of a MATLAB 5 file (``save -v6`` and ``-v7``).
 
 Of the format only what holds a plain array is read: data elements, zlib compression, real numeric matrices. That is a
-hundred lines against a dependency of 35 MB, and sizes are checked before memory is taken.
+hundred lines against a dependency of 33 MiB, and sizes are checked before memory is taken.
 Source: MathWorks, "MAT-File Format", chapter 1, Level 5 MAT-Files.
 """
 
