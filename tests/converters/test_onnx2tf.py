@@ -232,7 +232,7 @@ def test_setting_up_mends_it(prepared: Path, monkeypatch: pytest.MonkeyPatch, tm
     steps: list[str] = []
     assert set_up(LINE, base, steps.append) == (folder_of(LINE), True)
     assert find(LINE) == prepared
-    assert any("0.7 GB" in step for step in steps)
+    assert any("0.6 GiB" in step for step in steps)
 
 
 @pytest.mark.parametrize(("do", "said"), [("pip", "No matching distribution"), ("start", "libGL.so.1")])

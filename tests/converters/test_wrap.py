@@ -165,7 +165,7 @@ def test_a_foreign_model_runs_as_it_computes(
     np.testing.assert_allclose(ours, theirs.reshape(ours.shape), atol=1e-6)
     with Recognizer.load(report.output) as recognizer:
         result = recognizer.predict(motion(recognizer.layout, 30, 1), fps=15)
-        assert result.label in recognizer.labels
+        assert result.scores.shape == (CLASSES,)
 
 
 def test_streams_are_told_apart_by_name(files: Callable[..., tuple[Path, Path]]) -> None:
@@ -175,11 +175,9 @@ def test_streams_are_told_apart_by_name(files: Callable[..., tuple[Path, Path]])
     with pytest.raises(DescriptionError) as caught:
         wrap(model, description)
     assert "[inputs]" in caught.value.got
-    outputs = {stream: next(name for name in names(data)[1] if True) for stream in ("joint",)}
     first, second = names(data)[1]
     described = text + f'[inputs]\njoint = "b"\nbone = "a"\n[outputs]\njoint = "{second}"\nbone = "{first}"\n'
     report = wrap(*files(data, described))
-    assert outputs
     golden = read_bundle(report.output).golden
     theirs = run_model(data, {"b": golden["input.joint"], "a": golden["input.bone"]})
     np.testing.assert_allclose(golden["logits"][:, 0], theirs[second], atol=1e-6)

@@ -57,8 +57,8 @@ class Line:
 
 
 LINES = {
-    1: Line(1, "1.29.24", ("3.11", "3.10"), "2.6 GB", tensorflow=True),
-    2: Line(2, "2.6.9", ("3.12", "3.13"), "0.7 GB", tensorflow=False),
+    1: Line(1, "1.29.24", ("3.11", "3.10"), "2.4 GiB", tensorflow=True),
+    2: Line(2, "2.6.9", ("3.12", "3.13"), "0.6 GiB", tensorflow=False),
 }
 DEFAULT_LINE = 2
 

@@ -82,10 +82,8 @@ class _Rewriter:
         lasts = {ours: self._last(index) for ours, (_, index) in outputs.items()}
         ends = {ours: index for ours, (index, _) in lasts.items()}
         ops = self._needed(set(ends.values()))
-        refused = sorted(
-            {self._refused[op.output] for op in ops if op.output in self._refused}
-            | {f"{name_of(op.code)} (not as the last)" for op in ops if op.code in LAST}
-        )
+        reasons = {op.output: f"{name_of(op.code)} (not as the last)" for op in ops if op.code in LAST} | self._refused
+        refused = sorted({reasons[op.output] for op in ops if op.output in reasons})
         if refused:
             raise RefusedError(f"operators that no bundle has: {', '.join(refused)}")
         emitter = Emitter(self._tensors)
