@@ -161,7 +161,7 @@ def test_other_peoples_clips_are_refused_before_anything_is_done(
     for student in (make_student("ntu25"), make_student("coco17", classes=6), make_student("coco17", units="pixels")):
         with pytest.raises(DataError, match="not for this student"):
             convert(student, tmp_path / "m.tflite", held_out=held_out)
-    with pytest.raises(DataError, match="'none'.* is empty"):
+    with pytest.raises(DataError, match=r"'none'.* is empty"):
         convert(make_student("coco17"), tmp_path / "m.tflite", held_out=HeldOut(held_out.dataset, "none"))
     assert not list(tmp_path.iterdir())
 
