@@ -16,6 +16,7 @@ EXTRA_FRAMES = 10  # a stream goes on after its first full window
 _SEED = 20240229
 _LOST_FRAMES = 6
 _PIXELS_PER_TORSO = 120.0
+_STEPS = 1024.0  # in a metre or pixel: numbers of few bits take less room in a bundle
 _CENTRE_PIXELS = (320.0, 240.0)
 _CENTRE_METRES = (0.3, -0.2, 2.5)
 
@@ -40,5 +41,6 @@ def golden_poses(student: StudentFile) -> FloatArray:
     else:
         poses[..., :2] += drift
         poses += _CENTRE_METRES
+    poses = np.round(poses * _STEPS) / _STEPS
     poses[-1, 5 : 5 + _LOST_FRAMES, student.layout.num_joints // 2] = np.nan
     return np.asarray(poses, dtype=np.float32)

@@ -285,10 +285,10 @@ def depthwise_of_other_channels(model: Any) -> None:
 
 
 def depthwise_of_two_filters(model: Any) -> None:
-    from asma_converters.tflite_writer import _Buffer
+    from asma_converters.packing import Buffer
 
     weight = depthwise_weight(model)
-    model.buffers.append(_Buffer(bytes(model.buffers[weight.buffer].data) * 2))
+    model.buffers.append(Buffer(bytes(model.buffers[weight.buffer].data) * 2))
     weight.shape, weight.buffer = [2, *weight.shape[1:]], len(model.buffers) - 1
 
 
