@@ -14,7 +14,7 @@ from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.windows import evaluation_windows
 from asma_trainer.engine.compute import Compute
 from asma_trainer.evaluation.evaluator import Evaluator
-from asma_trainer.evaluation.metrics import confusion_matrix, top1
+from asma_trainer.evaluation.metrics import class_mean, confusion_matrix, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import classifier_scores, clip_scores, dense_scores, over_windows, with_fused
 from asma_trainer.models.teacher import Teacher
@@ -35,6 +35,16 @@ def test_top1_confusion_and_fusion_by_hand() -> None:
     fused = with_fused({"a": scores, "b": other}, {"a": 0.75, "b": 0.25})
     assert fused.keys() == {"a", "b", "fused"}
     np.testing.assert_allclose(fused["fused"], 0.75 * scores + 0.25 * other)
+
+
+def test_top5_and_class_mean_by_hand() -> None:
+    scores = np.array([[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [0, 9, 0, 0, 0, 0]], np.float32)
+    assert top5(scores, np.array([4, 5, 1])) == pytest.approx(2 / 3)
+    assert top5(scores[:, :5], np.array([4, 4, 1])) is None
+    label = np.array([0, 0, 0, 0, 1, 2])
+    guess = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2, 2]]
+    assert class_mean(guess, label) == pytest.approx((0.75 + 0.0 + 1.0) / 3)
+    assert top1(guess, label) == pytest.approx(4 / 6)
 
 
 def test_probes_on_features_that_can_be_told_apart(tiny_recipe: MakeRecipe) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.compute import Compute
-from asma_trainer.evaluation.metrics import Accuracy, top1
+from asma_trainer.evaluation.metrics import Accuracy, class_mean, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import (
     FUSED,
@@ -79,9 +79,9 @@ class Evaluator:
         rows = []
         for split, clips in self.splits.items():
             chosen = np.isin(self.clips, clips)
-            right = {name: top1(values[chosen], self.label[chosen]) for name, values in scores.items()}
-            fused = right.pop(FUSED)
-            rows.append(Accuracy(stage, split, right, fused))
+            label, fused = self.label[chosen], scores[FUSED][chosen]
+            right = {name: top1(values[chosen], label) for name, values in scores.items()}
+            rows.append(Accuracy(stage, split, right, right.pop(FUSED), top5(fused, label), class_mean(fused, label)))
         return rows
 
     def _features(self, clips: IntArray, function: WindowFunction) -> Scores:
