@@ -17,7 +17,14 @@ from asma_edge.runtime import Runtime
 from asma_edge.skeleton import FloatArray
 
 _COMPUTED_FROM = ("preprocess", "fusion", "temperature", "familiarity")  # what the golden vectors depend on
-_CHANGEABLE = {entry.name for entry in fields(BundleInfo)} - {"mode", "sampling", "precision", "streams", "layout"}
+_CHANGEABLE = {entry.name for entry in fields(BundleInfo)} - {
+    "mode",
+    "hop",
+    "sampling",
+    "precision",
+    "streams",
+    "layout",
+}
 
 
 def update_info(path: str | Path, out: str | Path, *, card: str | None = None, **changes: Any) -> Bundle:

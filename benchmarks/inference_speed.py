@@ -156,7 +156,7 @@ def _plain_call(model: bytes, clips: Mapping[str, FloatArray]) -> Callable[[], o
 
 def _frame_call(runtime: Runtime, clip: Mapping[str, FloatArray]) -> Callable[[], object]:
     model = runtime.stream_model()
-    frame = {name: values[0] for name, values in clip.items()}
+    frame = {name: values[: runtime.bundle.info.hop] for name, values in clip.items()}
     return lambda: model.step(frame)
 
 

@@ -26,6 +26,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("int8", "float32"), default="int8")
     parser.add_argument("--mode", choices=("stream", "clip"), help="default: stream wherever the student allows it")
     parser.add_argument(
+        "--target", choices=("arm", "x86"), default="arm",
+        help="processors that the clip graph is shaped for; any runs it, with the same bits (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-drop", type=float, default=MAX_DROP_POINTS, metavar="POINTS",
         help="largest loss of accuracy, in percentage points (%(default)s)",
     )  # fmt: skip
@@ -52,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.output,
             precision=options.precision,
             mode=options.mode,
+            target=options.target,
             max_drop_points=options.max_drop,
             min_agreement=options.min_agreement,
             min_accuracy=options.min_accuracy,
@@ -85,7 +90,8 @@ def format_report(report: ConversionReport) -> str:
         f"on {report.golden_clips} golden clips (calibrated on {report.calibration_clips})",
         f"{report.parameters:,} parameters, {report.macs / 1e6:.1f} M multiply-accumulates a clip, all streams",
         *(f"warning: {text}" for text in report.warnings),
-        f"wrote {report.output} ({report.precision}, {report.mode}, {report.file_bytes / 1024:.0f} KiB)",
+        f"wrote {report.output} ({report.precision}, {report.mode}, {report.target}, "
+        f"{report.file_bytes / 1024:.0f} KiB)",
     ]
     if report.onnx is not None:
         lines.append(f"wrote {report.onnx}")

@@ -9,8 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_converters.errors import GraphError
-from asma_converters.ir import Add, Array, Concat, Conv, Dense, Graph, Mean, Op, Reshape, Slice, Tensor, Transpose
-from asma_edge.model_check import ADD_RESCALE, RESCALE
+from asma_converters.ir import (
+    Add,
+    Array,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Graph,
+    Mean,
+    Op,
+    Reshape,
+    Slice,
+    Tensor,
+    Transpose,
+)
+from asma_edge.operator_check import ADD_RESCALE, RESCALE
 
 _MIN_RANGE = 1e-6
 _SHARES = tuple(float(share) for share in np.geomspace(1.0, 0.05, 25))
@@ -117,7 +131,7 @@ def _least_scales(op: Op, scales: Mapping[Tensor, Scale], classes: _Classes) -> 
     def scale(tensor: Tensor) -> float:
         return scales[classes.find(tensor)].scale
 
-    if isinstance(op, Conv | Dense):
+    if isinstance(op, Conv | Depthwise | Dense):
         largest = max(float(np.abs(op.weight).max()) / 127.0, float(np.abs(op.bias).max()) / (scale(op.x) * _MAX_BIAS))
         return [(op.y, scale(op.x) * largest / RESCALE[1] * _MARGIN)]
     if isinstance(op, Mean):

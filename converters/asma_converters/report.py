@@ -6,13 +6,15 @@ import contextlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asma_converters.compare import Stage
 from asma_edge.bundle_info import Mode as Mode
 from asma_edge.bundle_info import Precision as Precision
 
-REPORT_VERSION = 2  # 1 had max_drop for max_drop_points, in percentage points as well
+Target = Literal["arm", "x86"]  # Raspberry Pi and its like; wide vector units
+
+REPORT_VERSION = 2  # 1 had max_drop for max_drop_points, in percentage points as well, and no target
 _PACKAGES = ("asma-edge", "torch", "numpy", "ai-edge-litert")
 
 
@@ -23,6 +25,7 @@ class ConversionReport:
     Attributes:
         output: the bundle.
         precision, mode: of the bundle.
+        target: the processors that its clip graph is shaped for.
         stages: each form of the model against the one before, on the golden clips.
         agreement: share of golden clips with the same top-1 class in the first stage and the last.
         max_drop_points, min_agreement: the gates that were passed; the drop in percentage points.
@@ -36,6 +39,7 @@ class ConversionReport:
     output: Path
     precision: Precision
     mode: Mode
+    target: Target
     stages: tuple[Stage, ...]
     agreement: float
     max_drop_points: float
@@ -55,6 +59,7 @@ class ConversionReport:
             "output": str(self.output),
             "precision": self.precision,
             "mode": self.mode,
+            "target": self.target,
             "stages": [stage.to_dict() for stage in self.stages],
             "agreement": self.agreement,
             "max_drop_points": self.max_drop_points,

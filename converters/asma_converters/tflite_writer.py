@@ -20,6 +20,7 @@ from asma_converters.ir import (
     Concat,
     Conv,
     Dense,
+    Depthwise,
     Graph,
     Mean,
     Multiply,
@@ -32,7 +33,8 @@ from asma_converters.ir import (
 )
 from asma_converters.quantize import Quantisation, quantise_constant, quantise_weights
 from asma_edge.errors import BundleError
-from asma_edge.model_check import INT8_VERSIONS, check_model
+from asma_edge.model_check import check_model
+from asma_edge.operator_check import INT8_VERSIONS
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # the schema asks for it; kernels read weights as vectors
@@ -144,6 +146,7 @@ class _Subgraph:
         data: npt.NDArray[Any] | None = None,
         scales: npt.ArrayLike | None = None,
         zero_point: int = 0,
+        axis: int = 0,
     ) -> int:
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), kind, 0
@@ -157,7 +160,7 @@ class _Subgraph:
             parameters = schema.QuantizationParametersT()
             parameters.scale = np.atleast_1d(np.asarray(scales, np.float32))
             parameters.zeroPoint = np.full(len(parameters.scale), zero_point, np.int64)
-            parameters.quantizedDimension = 0  # output channels come first in every weight
+            parameters.quantizedDimension = axis
             tensor.quantization = parameters
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
@@ -178,19 +181,21 @@ class _Subgraph:
             self._constants[key] = self._tensor(name, data.shape, schema.TensorType.INT32, data)
         return self._constants[key]
 
-    def _weights(self, op: Conv | Dense) -> list[int]:
+    def _weights(self, op: Conv | Depthwise | Dense) -> list[int]:
         """Weight and bias of a convolution or fully connected layer."""
-        weight, bias, name = op.weight, op.bias, op.y.name
+        weight, bias, name, kinds = op.weight, op.bias, op.y.name, schema.TensorType
+        axis = 3 if isinstance(op, Depthwise) else 0  # of the output channels
+        values: npt.NDArray[Any]
         if self._scales is None:
-            return [
-                self._tensor(f"{name}/weight", weight.shape, schema.TensorType.FLOAT32, weight.astype(np.float32)),
-                self._tensor(f"{name}/bias", bias.shape, schema.TensorType.FLOAT32, bias.astype(np.float32)),
-            ]
-        packed = quantise_weights(weight, bias, self._scales[op.x].scale, self._scales[op.y].scale)
-        return [
-            self._tensor(f"{name}/weight", weight.shape, schema.TensorType.INT8, packed.values, packed.scales),
-            self._tensor(f"{name}/bias", bias.shape, schema.TensorType.INT32, packed.bias, packed.bias_scales),
-        ]
+            values, scales, kind = weight.astype(np.float32), None, kinds.FLOAT32
+            numbers = self._tensor(f"{name}/bias", bias.shape, kind, bias.astype(np.float32))
+        else:
+            packed = quantise_weights(weight, bias, self._scales[op.x].scale, self._scales[op.y].scale)
+            values, scales, kind = packed.values, packed.scales, kinds.INT8
+            numbers = self._tensor(f"{name}/bias", bias.shape, kinds.INT32, packed.bias, packed.bias_scales)
+        if axis:
+            values = values.transpose(1, 2, 0)[None]
+        return [self._tensor(f"{name}/weight", values.shape, kind, values, scales, axis=axis), numbers]
 
     def _operand(self, op: Add) -> int:
         """The second operand of an addition."""
@@ -214,7 +219,7 @@ class _Subgraph:
         code, options = _code_and_options(op)
         inputs = [self._index[x] for x in (op.xs if isinstance(op, Concat) else (op.x,))]
         name = op.y.name
-        if isinstance(op, Conv | Dense):
+        if isinstance(op, Conv | Depthwise | Dense):
             inputs += self._weights(op)
         elif isinstance(op, Add):
             inputs.append(self._operand(op))
@@ -249,11 +254,14 @@ class _Subgraph:
 
 def _code_and_options(op: Op) -> tuple[int, _Options]:
     codes, kinds = schema.BuiltinOperator, schema.BuiltinOptions
-    relu = int(schema.ActivationFunctionType.RELU) if isinstance(op, Conv | Dense | Add) and op.relu else 0
-    if isinstance(op, Conv):
+    relu = int(schema.ActivationFunctionType.RELU) if getattr(op, "relu", False) else 0
+    if isinstance(op, Conv | Depthwise):
         padding = schema.Padding.SAME if op.same else schema.Padding.VALID
-        conv = schema.Conv2DOptionsT(padding=padding, strideW=1, strideH=1, fusedActivationFunction=relu)
-        return codes.CONV_2D, (kinds.Conv2DOptions, conv)
+        window = {"padding": padding, "strideW": 1, "strideH": op.stride, "fusedActivationFunction": relu}
+        if isinstance(op, Conv):
+            return codes.CONV_2D, (kinds.Conv2DOptions, schema.Conv2DOptionsT(**window))
+        depthwise = schema.DepthwiseConv2DOptionsT(**window, depthMultiplier=1)
+        return codes.DEPTHWISE_CONV_2D, (kinds.DepthwiseConv2DOptions, depthwise)
     if isinstance(op, Dense):
         dense = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
         return codes.FULLY_CONNECTED, (kinds.FullyConnectedOptions, dense)

@@ -10,7 +10,7 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from asma_edge.checks import is_whole
 
@@ -75,6 +75,18 @@ class BlockSpec:
         return spec
 
 
+class Timed(Protocol):
+    """What passes over time: a `BlockSpec`, or a block in another form."""
+
+    @property
+    def kernel(self) -> int:
+        """Frames that one output frame sees."""
+
+    @property
+    def stride(self) -> int:
+        """Frames from one output frame to the next."""
+
+
 def per_block(value: T | tuple[T, ...], blocks: int) -> tuple[T, ...]:
     """One value for every block, or the values of each as they are."""
     return value if isinstance(value, tuple) else (value,) * blocks
@@ -97,7 +109,7 @@ def block_specs(
     return tuple(BlockSpec(*part, graph_bias) for part in parts)
 
 
-def receptive_field(blocks: Sequence[BlockSpec]) -> int:
+def receptive_field(blocks: Sequence[Timed]) -> int:
     """Input frames that one output frame sees."""
     field, jump = 1, 1
     for block in blocks:
@@ -106,6 +118,6 @@ def receptive_field(blocks: Sequence[BlockSpec]) -> int:
     return field
 
 
-def total_stride(blocks: Sequence[BlockSpec]) -> int:
+def total_stride(blocks: Sequence[Timed]) -> int:
     """Input frames from one output frame to the next."""
     return math.prod(block.stride for block in blocks)
