@@ -114,7 +114,7 @@ def format_report(report: ConversionReport) -> str:
     """A small table for people."""
     lines = [
         *_stage_table(report.stages),
-        f"{report.stages[-1].name} against torch: agreement {100 * report.agreement:.2f} % "
+        f"{report.precision} against torch: agreement {100 * report.agreement:.2f} % "
         f"on {report.golden_clips} golden clips (calibrated on {report.calibration_clips})",
         f"{report.parameters:,} parameters, {report.macs / 1e6:.1f} M multiply-accumulates a clip, all streams",
         *(f"warning: {text}" for text in report.warnings),
