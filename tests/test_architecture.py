@@ -79,6 +79,22 @@ def test_importing_the_device_package_loads_nothing_heavy() -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def test_recognising_loads_no_library_for_a_single_call() -> None:
+    """OpenSSL for one digest, masked arrays for a few medians: 5 MiB where 50 are all there is."""
+    program = """
+import sys, numpy
+known = set(sys.modules)  # older releases of NumPy import everything
+from asma_edge import Recognizer
+recognizer = Recognizer.builtin("irds9")
+stream, poses = recognizer.stream(), recognizer.bundle.golden["poses"][0]
+for index, pose in enumerate(poses):
+    stream.update(pose, index / recognizer.info.fps)
+print([name for name in ("_hashlib", "numpy.ma", "numpy.random") if name in set(sys.modules) - known])
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
 def trainer_imports() -> dict[str, set[str]]:
     """{module of asma_trainer: the modules of asma_trainer that it imports, anywhere in it}."""
     root = PACKAGES["asma_trainer"]

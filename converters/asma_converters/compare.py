@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from asma_converters.errors import ConversionError, GateError
+from asma_converters.parallel import in_parts
 from asma_edge.fusion import fuse
 from asma_edge.skeleton import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 Logits = Mapping[str, FloatArray]  # {stream: (n, K)}
 
-_BATCH = 64
+_BATCH = 32  # larger ones fall out of the caches of small processors
 # Stages before quantisation only reorder the same arithmetic.
 _EXACT = 1e-3  # largest logit difference, relative to the largest logit (at least 1)
 
@@ -31,7 +32,8 @@ class Stage:
         name: ``torch``, ``deploy``, ``onnx``, ``float32``, ``int8`` or ``qdq``.
         difference: largest |logit difference| from the stage before, over all streams; 0 for the first stage.
         agreement: share of clips whose fused top-1 class is that of the stage before; 1 for the first stage.
-        accuracy: share of clips whose fused top-1 class is the label.
+        accuracy: window accuracy: share of golden clips whose fused top-1 class is the label, each judged by one
+            window. `WholeClips` has the accuracy of whole clips.
         size: bytes of the file of this stage, where it has one.
     """
 
@@ -48,13 +50,20 @@ class Stage:
 
 def torch_logits(models: Mapping[str, nn.Module], clips: Logits) -> dict[str, FloatArray]:
     """{stream: (n, K)} of PyTorch modules that map (n, T, V, 3) to (n, K)."""
-    result: dict[str, FloatArray] = {}
-    with torch.inference_mode():
-        for stream, model in models.items():
-            values = torch.from_numpy(clips[stream])
-            parts = [model.eval()(values[i : i + _BATCH]) for i in range(0, len(values), _BATCH)]
-            result[stream] = torch.cat(parts).numpy()
-    return result
+    for model in models.values():
+        model.eval()
+
+    def some(part: slice) -> dict[str, FloatArray]:
+        result: dict[str, FloatArray] = {}
+        with torch.inference_mode():
+            for stream, model in models.items():
+                values = torch.from_numpy(clips[stream][part])
+                rows = [model(values[start : start + _BATCH]) for start in range(0, len(values), _BATCH)]
+                result[stream] = torch.cat(rows).numpy()
+        return result
+
+    parts = in_parts(some, len(next(iter(clips.values()))))
+    return {stream: np.concatenate([logits[stream] for logits in parts]) for stream in models}
 
 
 class Comparison:

@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from asma_converters.activations import Layer, layers_of
 from asma_converters.build import check_window, clip_graph, stream_graph
 from asma_converters.calibrate import calibrate
 from asma_converters.card import model_card
@@ -19,13 +20,15 @@ from asma_converters.errors import ConversionError
 from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
 from asma_converters.fold import FoldedStudent, fold
 from asma_converters.golden import golden_poses
-from asma_converters.interpreter import SignatureModel, delegated_nodes
+from asma_converters.interpreter import SignatureModel, clip_logits, delegated_nodes
 from asma_converters.ir import Graph
 from asma_converters.onnx_writer import write_onnx
 from asma_converters.quantize import Scale, borrow, quantisation_of
 from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, Target, versions
 from asma_converters.settings import check_onnx_options, check_student, choose_mode
+from asma_converters.speed import Speed, SpeedTest, speed_warnings
 from asma_converters.tflite_writer import write_model
+from asma_converters.whole_clips import HeldOut, check_held_out, judge_whole_clips
 from asma_edge.bundle import Bundle, BundleInfo, write_bundle
 from asma_edge.files import atomic_file, check_output
 from asma_edge.restamp import golden_arrays
@@ -52,6 +55,8 @@ def convert(
     onnx: Path | None = None,
     dynamic_batch: bool = False,
     qdq: Path | None = None,
+    held_out: HeldOut | None = None,
+    speed_test: SpeedTest | None = None,
     progress: Progress | None = None,
 ) -> ConversionReport:
     """Convert a student and write its bundle.
@@ -69,6 +74,8 @@ def convert(
         onnx: also write the folded float32 model here.
         dynamic_batch: of that file: it takes any number of clips a call.
         qdq: also write the int8 model here, as ONNX with the same scales.
+        held_out: whole clips, to report clip accuracies too.
+        speed_test: `compare_speed`, to report whether int8 is faster than float32 on this machine; None: not measured.
         progress: called with a line before each step.
 
     Raises:
@@ -78,6 +85,7 @@ def convert(
         OutputError: a file cannot be written under its name.
         ExtraMissingError: an ONNX file was asked for, and the packages for it are not installed.
         BundleError: the student's description cannot be written as a bundle.
+        DataError: the whole clips are not for this student.
     """
     output, say = Path(output), progress or (lambda text: None)
     others = [path for path in (onnx, qdq) if path is not None]
@@ -86,14 +94,15 @@ def convert(
     if others:
         check_packages()
     check_student(student)
+    if held_out is not None:
+        check_held_out(student, held_out)
     mode = choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
     check_onnx_options(precision, onnx, dynamic_batch, qdq)
 
     with contextlib.ExitStack() as files:
         onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
-        model, comparison, warnings = _run_stages(
-            student, precision, mode, target, onnx_file, dynamic_batch, qdq_file, say
-        )
+        found = _run_stages(student, precision, mode, target, onnx_file, dynamic_batch, qdq_file, say)
+        comparison, warnings = found.comparison, found.warnings
         comparison.gate(max_drop_points, min_agreement, min_accuracy)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
@@ -101,6 +110,12 @@ def convert(
             warnings += ("the student file has no digest, as older versions wrote it: damage would not be noticed",)
         say("verify and write the bundle")
         info = _describe(student, output, precision, mode)
+        clip = SignatureModel(found.model, "clip")
+        golden = golden_arrays(
+            info, golden_poses(student), lambda inputs: np.stack(list(clip.logits(inputs).values()), axis=1)
+        )
+        bundle = Bundle(output, info, found.model, {}, golden, "", 0)
+        _check_bundle(bundle)
         report = ConversionReport(
             output=output,
             precision=precision,
@@ -112,25 +127,39 @@ def convert(
             min_agreement=float(min_agreement),
             parameters=info.parameters,
             macs=info.macs,
-            model_bytes=len(model),
+            model_bytes=len(found.model),
             file_bytes=0,
             calibration_clips=len(student.calibration),
             golden_clips=len(student.golden),
             warnings=warnings,
             onnx=onnx,
             qdq=qdq,
+            layers=found.layers,
+            whole_clips=None if held_out is None else judge_whole_clips(student, bundle, held_out),
         )
-        # The bundle's own copy has no local paths, nor the size of the file it is part of.
-        values = {k: v for k, v in report.to_dict().items() if k not in ("output", "onnx", "qdq", "file_bytes")}
+        # The bundle's own copy has no local paths, nor the size of the file it is part of, nor times of this machine.
+        own = ("output", "onnx", "qdq", "file_bytes", "speeds")
+        values = {k: v for k, v in report.to_dict().items() if k not in own}
         values |= {"format": REPORT_VERSION, "versions": versions()}
-        card = model_card(info, comparison.stages, len(student.golden))
-        clip = SignatureModel(model, "clip")
-        golden = golden_arrays(
-            info, golden_poses(student), lambda inputs: np.stack(list(clip.logits(inputs).values()), axis=1)
-        )
-        _check_bundle(Bundle(output, info, model, values, golden, card, 0))
-        write_bundle(output, model, info, golden=golden, report=values, card=card)
-    return dataclasses.replace(report, file_bytes=output.stat().st_size)
+        write_bundle(output, found.model, info, golden=golden, report=values, card=model_card(info, report))
+    speeds: tuple[Speed, ...] = ()
+    if speed_test is not None and precision == "int8":
+        say("time int8 against float32")
+        speeds = tuple(speed_test(found.model, found.float_model, found.signatures))
+    return dataclasses.replace(
+        report, file_bytes=output.stat().st_size, speeds=speeds, warnings=warnings + speed_warnings(speeds)
+    )
+
+
+class _Found(NamedTuple):
+    """What the stages give: the model and its float32 form with the same signatures, and what was measured."""
+
+    model: bytes
+    float_model: bytes
+    signatures: tuple[str, ...]
+    comparison: Comparison
+    layers: tuple[Layer, ...]
+    warnings: tuple[str, ...]
 
 
 def _run_stages(
@@ -142,10 +171,9 @@ def _run_stages(
     dynamic_batch: bool,
     qdq_file: Path | None,
     say: Progress,
-) -> tuple[bytes, Comparison, tuple[str, ...]]:
-    """The model's bytes, every stage compared with the one before, and warnings."""
-    say("fold BatchNorms")
-    folded, comparison = fold_student(student)
+) -> _Found:
+    """Every stage, compared with the one before."""
+    folded, comparison = fold_student(student, say)
     clips = student.inputs(student.golden)
     if onnx_file is not None:
         say("export ONNX")
@@ -156,32 +184,45 @@ def _run_stages(
     graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window, grouped=target == "x86")}
     if mode == "stream":
         graphs["stream"] = stream_graph(folded, student.window)
-    model = write_model(graphs, None)
-    comparison.add("float32", SignatureModel(model, "clip").logits(clips), size=len(model))
+    model = float_model = write_model(graphs, None)
+    say("logits of the float32 model")
+    comparison.add("float32", clip_logits(model, clips), size=len(model))
     scales: dict[str, dict[Any, Scale]] | None = None
+    layers: tuple[Layer, ...] = ()
     if precision == "int8":
         say(f"calibrate on {len(student.calibration)} clips")
-        scales = _quantise(student, folded, graphs)
+        reference = clip_graph(folded, student.window, grouped=False)
+        known = quantisation_of(reference, calibrate(reference, student.inputs(student.calibration)))
+        say("measure the noise of the layers")
+        layers = layers_of(reference, known, clips)
+        say("write the int8 model")
+        # The graphs take over the parameters found frame by frame.
+        scales = {signature: borrow(graph, reference, known) for signature, graph in graphs.items()}
         model = write_model(graphs, scales)
-        comparison.add("int8", SignatureModel(model, "clip").logits(clips), size=len(model), exact=False)
+        say("logits of the int8 model")
+        comparison.add("int8", clip_logits(model, clips), size=len(model), exact=False)
         if qdq_file is not None:
             say("write the QDQ file")
             qdq_file.write_bytes(write_onnx(graphs["clip"], scales["clip"]))
             comparison.add("qdq", onnx_logits(qdq_file, clips), size=qdq_file.stat().st_size, exact=False)
-    return model, comparison, _check_delegation(graphs, scales)
+    say("check the delegate")
+    return _Found(model, float_model, tuple(graphs), comparison, layers, _check_delegation(model, graphs, scales))
 
 
-def fold_student(student: StudentFile) -> tuple[dict[str, FoldedStudent], Comparison]:
+def fold_student(student: StudentFile, say: Progress) -> tuple[dict[str, FoldedStudent], Comparison]:
     """{stream: folded student}, and the comparison that begins with the student and its folded form.
 
     Raises:
         ConversionError: the student cannot be folded, or does not fit its own description.
     """
+    say("fold BatchNorms")
     folded = {stream: fold(model) for stream, model in student.models.items()}
     _check_fit(student, folded)
     clips = student.inputs(student.golden)
     comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
+    say("reference logits in PyTorch")
     comparison.add("torch", torch_logits(student.models, clips))
+    say("logits of the folded student")
     deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
     comparison.add("deploy", torch_logits(deploy, clips))
     return folded, comparison
@@ -208,22 +249,15 @@ def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
         )
 
 
-def _quantise(
-    student: StudentFile, folded: dict[str, FoldedStudent], graphs: dict[str, Graph]
-) -> dict[str, dict[Any, Scale]]:
-    """{signature: parameters}: ranges from the calibration clips, frame by frame, taken over by every graph."""
-    reference = clip_graph(folded, student.window, grouped=False)
-    ranges = calibrate(reference, student.inputs(student.calibration))
-    known = quantisation_of(reference, ranges)
-    return {signature: borrow(graph, reference, known) for signature, graph in graphs.items()}
-
-
-def _check_delegation(graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None) -> tuple[str, ...]:
+def _check_delegation(
+    model: bytes, graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None
+) -> tuple[str, ...]:
     """Warnings; raises if the runtime's fast kernels would not take a graph as a whole."""
     warnings = []
-    for signature, graph in graphs.items():
-        # The runtime lists operators of a file's first graph only, so each graph is written alone.
-        model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
+    for number, (signature, graph) in enumerate(graphs.items()):
+        # The runtime lists operators of a file's first graph only, so the others are written alone.
+        if number:
+            model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
         nodes = delegated_nodes(model)
         if nodes is None:
             warnings.append(f"graph '{signature}': this runtime does not tell whether XNNPACK runs it")

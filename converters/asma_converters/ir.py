@@ -40,7 +40,7 @@ class Conv:
     bias: Array
     same: bool
     relu: bool
-    stride: int
+    stride: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Depthwise:
     bias: Array
     same: bool
     relu: bool
-    stride: int
+    stride: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +167,6 @@ class Graph:
     def roles(self) -> dict[str, Tensor]:
         """{role: the tensor that has it}."""
         return {tensor.role: tensor for tensor in self.tensors if tensor.role}
-
-    def exposed(self) -> Graph:
-        """This graph with every activation that a float32 model computes as an output, named as the tensor."""
-        outputs = {op.y.name: op.y for op in self.ops if not isinstance(op, Quantize)}
-        return Graph(self.inputs, outputs, self.ops, self.ties)
 
     def input(self, name: str, shape: Sequence[int], role: str = "", *, real: bool = False) -> Tensor:
         """Declare an input of the signature."""

@@ -40,6 +40,11 @@ class Scale(NamedTuple):
     scale: float
     zero_point: int
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest real number that int8 can show."""
+        return self.scale * (-128 - self.zero_point), self.scale * (127 - self.zero_point)
+
 
 Quantisation = Mapping[Tensor, Scale]
 Range = tuple[float, float]
@@ -60,7 +65,7 @@ class _Classes:
     def __init__(self, graph: Graph) -> None:
         self._parent: dict[Tensor, Tensor] = {tensor: tensor for tensor in graph.tensors}
         for op in graph.ops:
-            for x in _passed_through(op):
+            for x in passed_through(op):
                 self._join(op.y, x)
         for a, b in graph.ties:
             self._join(a, b)
@@ -74,7 +79,7 @@ class _Classes:
         self._parent[self.find(a)] = self.find(b)
 
 
-def _passed_through(op: Op) -> tuple[Tensor, ...]:
+def passed_through(op: Op) -> tuple[Tensor, ...]:
     """Inputs whose int8 numbers an operator copies unchanged to its output."""
     if isinstance(op, Concat):
         return op.xs

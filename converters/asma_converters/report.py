@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from asma_converters.activations import Layer
 from asma_converters.compare import Stage
+from asma_converters.speed import Speed
+from asma_converters.whole_clips import WholeClips
 from asma_edge.bundle_info import Mode as Mode
 from asma_edge.bundle_info import Precision as Precision
 
@@ -34,6 +38,9 @@ class ConversionReport:
         calibration_clips, golden_clips: how many clips set the ranges and judged the stages.
         warnings: what could not be checked.
         onnx, qdq: the ONNX files, float32 and int8, that were asked for.
+        layers: signal to noise of each layer of an int8 model, against the float32 graph on golden clips.
+        whole_clips: clip accuracies, if clips were given.
+        speeds: int8 against float32 on the machine that converted, if that was measured.
     """
 
     output: Path
@@ -53,6 +60,9 @@ class ConversionReport:
     warnings: tuple[str, ...] = ()
     onnx: Path | None = None
     qdq: Path | None = None
+    layers: tuple[Layer, ...] = ()
+    whole_clips: WholeClips | None = None
+    speeds: tuple[Speed, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -74,7 +84,19 @@ class ConversionReport:
             "warnings": list(self.warnings),
             "onnx": None if self.onnx is None else str(self.onnx),
             "qdq": None if self.qdq is None else str(self.qdq),
+            "layers": [layer.to_dict() for layer in self.layers],
+            "whole_clips": None if self.whole_clips is None else self.whole_clips.to_dict(),
+            "speeds": [speed.to_dict() for speed in self.speeds],
         }
+
+
+def main_layers(layers: Sequence[Layer]) -> dict[str, dict[str, float | None]]:
+    """{layer: {stream: decibels}} of the input, the blocks' outputs and what follows them."""
+    table: dict[str, dict[str, float | None]] = {}
+    for layer in layers:
+        if "/" not in layer.name or layer.name.endswith("/output"):
+            table.setdefault(layer.name, {})[layer.stream] = layer.snr_db
+    return table
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
@@ -31,34 +30,14 @@ from asma_converters.ir import (
     Tensor,
     Transpose,
 )
+from asma_converters.packing import Buffer, Builder, Parameters
 from asma_converters.quantize import Quantisation, quantise_constant, quantise_weights
 from asma_edge.errors import BundleError
 from asma_edge.model_check import check_model
 from asma_edge.operator_check import INT8_VERSIONS
 
 _IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16  # the schema asks for it; kernels read weights as vectors
 _Options = tuple[int, Any]
-
-
-class AlignedBuffer:
-    """A buffer whose bytes are aligned; the generated object packs NumPy arrays without alignment."""
-
-    def __init__(self, data: bytes | None) -> None:
-        self.data = data
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802 - called by the generated ModelT
-        """The buffer's place in the file."""
-        vector = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), _ALIGNMENT)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
-            vector = builder.EndVector()
-        schema.BufferStart(builder)
-        if vector is not None:
-            schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
 
 
 def write_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisation] | None) -> bytes:
@@ -88,7 +67,7 @@ def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisa
     """The generated schema's ModelT, not yet checked."""
     model = schema.ModelT()
     model.version, model.description = 3, "asma-edge"
-    model.buffers, model.operatorCodes = [AlignedBuffer(None)], []  # buffer 0 is empty by convention
+    model.buffers, model.operatorCodes = [Buffer(None)], []  # buffer 0 is empty by convention
     model.subgraphs, model.signatureDefs = [], []
     buffers: dict[bytes, int] = {}
     for signature, graph in graphs.items():
@@ -98,7 +77,7 @@ def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisa
 
 def pack_model(model: Any) -> bytes:
     """Serialise."""
-    builder = flatbuffers.Builder(1 << 20)
+    builder = Builder()
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
 
@@ -155,10 +134,10 @@ class _Subgraph:
             raw = np.ascontiguousarray(data).tobytes()
             if raw not in self._buffers:
                 self._buffers[raw] = len(self._model.buffers)
-                self._model.buffers.append(AlignedBuffer(raw))
+                self._model.buffers.append(Buffer(raw))
             tensor.buffer = self._buffers[raw]
         if scales is not None:
-            parameters = schema.QuantizationParametersT()
+            parameters = Parameters()
             parameters.scale = np.atleast_1d(np.asarray(scales, np.float32))
             parameters.zeroPoint = np.full(len(parameters.scale), zero_point, np.int64)
             parameters.quantizedDimension = axis

@@ -23,7 +23,8 @@ from asma_converters.onnx2tf import call as calling
 from asma_converters.onnx2tf import environment
 from asma_converters.onnx2tf.environment import LINES, Onnx2tfError, find, folder_of, line_of, set_up
 from asma_converters.onnx2tf.route import convert_by_onnx2tf, match_outputs
-from asma_converters.tflite_writer import AlignedBuffer, pack_model
+from asma_converters.packing import Buffer
+from asma_converters.tflite_writer import pack_model
 from asma_edge.bundle import read_bundle
 from asma_trainer.student_file import StudentFile
 
@@ -97,7 +98,7 @@ def leave_files(tmp_path: Path, student: StudentFile, *, crossed: bool = False) 
         path = tmp_path / f"{precision}.tflite"
         convert(student, path, precision=precision, mode="clip", **LOOSE)  # type: ignore[arg-type]
         model = schema.ModelT.InitFromPackedBuf(read_bundle(path).model, 0)
-        model.buffers = [AlignedBuffer(None if b.data is None else bytes(bytearray(b.data))) for b in model.buffers]
+        model.buffers = [Buffer(None if b.data is None else bytes(bytearray(b.data))) for b in model.buffers]
         (signature,) = model.signatureDefs
         if crossed:
             signature.outputs[0].name, signature.outputs[1].name = (entry.name for entry in signature.outputs[::-1])

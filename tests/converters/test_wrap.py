@@ -15,8 +15,9 @@ from asma_converters.cli import main
 from asma_converters.errors import ConversionError
 from asma_converters.guarded import run_module
 from asma_converters.ir import Graph
+from asma_converters.packing import Buffer
 from asma_converters.run_model import run_model
-from asma_converters.tflite_writer import AlignedBuffer, build_model, pack_model
+from asma_converters.tflite_writer import build_model, pack_model
 from asma_converters.wrap.bundle import WrapError, wrap
 from asma_converters.wrap.description import DescriptionError, read_description
 from asma_edge import Recognizer
@@ -61,7 +62,7 @@ def foreign(change: Change | None = None, graph: Graph | None = None) -> bytes:
     entry = schema.MetadataT()
     entry.name, entry.buffer = "min_runtime_version", len(model.buffers)
     model.metadata = [entry]
-    model.buffers.append(AlignedBuffer(b"1.5.0"))
+    model.buffers.append(Buffer(b"1.5.0"))
     for tensor in body.tensors:
         tensor.shapeSignature = [-1, *tensor.shape[1:]]
         tensor.quantization = schema.QuantizationParametersT()
@@ -123,7 +124,7 @@ def with_three_axes(model: Any) -> None:
 def with_negative_axes(model: Any) -> None:
     (mean,) = operators(model, CODES.MEAN)
     axes = model.subgraphs[0].tensors[mean.inputs[1]]
-    model.buffers[axes.buffer] = AlignedBuffer(np.array([-2, -3], np.int32).tobytes())
+    model.buffers[axes.buffer] = Buffer(np.array([-2, -3], np.int32).tobytes())
 
 
 @pytest.fixture
@@ -384,7 +385,7 @@ def test_int8_models_keep_every_bit(
     """A student's own int8 model, taken for somebody else's; other tools turn its answers into float32 at the end."""
     source = read_bundle(make_bundle("coco17", "int8", "clip", streams=("joint",)))
     model = schema.ModelT.InitFromPackedBuf(source.model, 0)
-    model.buffers = [AlignedBuffer(None if b.data is None else bytes(bytearray(b.data))) for b in model.buffers]
+    model.buffers = [Buffer(None if b.data is None else bytes(bytearray(b.data))) for b in model.buffers]
     model.signatureDefs = []
     if dequantized:
         append(model, CODES.DEQUANTIZE, schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT())

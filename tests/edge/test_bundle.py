@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asma_edge import checksum
 from asma_edge.bundle import BundleInfo, read_bundle, write_bundle
 from asma_edge.errors import BundleError
 from asma_edge.preprocess import PreprocessSpec
@@ -296,3 +297,14 @@ def test_a_plain_interpreter_opens_a_real_bundle(make_bundle: Callable[..., Path
     signatures = Interpreter(model_path=str(make_bundle()), num_threads=1).get_signature_list()
     assert set(signatures) == {"clip", "stream"}
     assert set(signatures["clip"]["inputs"]) == {"joint", "bone", "motion"}
+
+
+def test_the_digest_is_hashlibs_with_and_without_the_module_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (b"", b"abc", MODEL * 100):
+        assert checksum.sha256(data) == checksum.sha256(memoryview(data)) == hashlib.sha256(data).hexdigest()
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(checksum.importlib, "import_module", missing)
+    assert checksum._find() is hashlib.sha256

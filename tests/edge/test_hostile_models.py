@@ -36,11 +36,11 @@ OPERATORS = schema.BuiltinOperator
 
 def model_of(path: Path) -> Any:
     """The schema's objects, to be damaged; buffers are packed aligned, as the writer does."""
-    from asma_converters.tflite_writer import _Buffer
+    from asma_converters.packing import Buffer
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(parts(path)[0], 0))
     for index, buffer in enumerate(model.buffers):
-        model.buffers[index] = _Buffer(None if buffer.data is None else bytes(buffer.data))
+        model.buffers[index] = Buffer(None if buffer.data is None else bytes(buffer.data))
     for graph in model.subgraphs:
         for entry in graph.operators:
             entry.inputs, entry.outputs = list(entry.inputs), list(entry.outputs)
@@ -57,9 +57,9 @@ def tensor(model: Any, index: int) -> Any:
 
 def constant(model: Any, values: list[int]) -> int:
     """The number of a new int32 constant of the first graph."""
-    from asma_converters.tflite_writer import _Buffer
+    from asma_converters.packing import Buffer
 
-    model.buffers.append(_Buffer(np.array(values, np.int32).tobytes()))
+    model.buffers.append(Buffer(np.array(values, np.int32).tobytes()))
     new = schema.TensorT()
     new.name, new.shape, new.type, new.buffer = "new", [len(values)], INT32, len(model.buffers) - 1
     model.subgraphs[0].tensors.append(new)
@@ -285,10 +285,10 @@ def depthwise_of_other_channels(model: Any) -> None:
 
 
 def depthwise_of_two_filters(model: Any) -> None:
-    from asma_converters.tflite_writer import _Buffer
+    from asma_converters.packing import Buffer
 
     weight = depthwise_weight(model)
-    model.buffers.append(_Buffer(bytes(model.buffers[weight.buffer].data) * 2))
+    model.buffers.append(Buffer(bytes(model.buffers[weight.buffer].data) * 2))
     weight.shape, weight.buffer = [2, *weight.shape[1:]], len(model.buffers) - 1
 
 

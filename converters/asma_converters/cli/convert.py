@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from asma_converters.cli.shared import GATE_FAILED, OK, run, say
-from asma_converters.compare import Stage
+from asma_converters.cli.tables import format_onnx2tf_report, format_report
 from asma_converters.conversion import MAX_DROP_POINTS, MIN_AGREEMENT, convert_file
 from asma_converters.errors import ConversionError
 from asma_converters.onnx2tf.environment import DEFAULT_LINE, LINES
-from asma_converters.onnx2tf.route import Onnx2tfReport, convert_file_by_onnx2tf
-from asma_converters.report import ConversionReport
+from asma_converters.onnx2tf.route import convert_file_by_onnx2tf
+from asma_converters.speed import compare_speed
+from asma_converters.whole_clips import HeldOut
+from asma_trainer.data.dataset import PreparedDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,6 +48,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--min-accuracy", type=float, metavar="SHARE",
         help="smallest accuracy of the student itself on its golden clips (default: better than guessing)",
     )  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, metavar="D", help="prepared data set: report the accuracy on whole clips too"
+    )
+    parser.add_argument("--split", default="test", metavar="NAME", help="its held-out clips (%(default)s)")
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="also write the folded float32 model as ONNX")
     parser.add_argument(
         "--dynamic-batch", action="store_true", help="the ONNX file takes any number of clips a call, not one"
@@ -88,6 +94,8 @@ def _convert(options: argparse.Namespace) -> int:
         onnx=options.onnx,
         dynamic_batch=options.dynamic_batch,
         qdq=options.qdq,
+        held_out=options.data and HeldOut(PreparedDataset.open(options.data), options.split),
+        speed_test=compare_speed,
         **gates,
     )
     print(json.dumps(report.to_dict(), indent=1) if options.json else format_report(report))
@@ -95,7 +103,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _convert_by_onnx2tf(options: argparse.Namespace, gates: dict[str, Any]) -> int:
-    refused = [name for name in ("mode", "onnx", "dynamic_batch", "qdq") if getattr(options, name)]
+    refused = [name for name in ("mode", "onnx", "dynamic_batch", "qdq", "data") if getattr(options, name)]
     if refused:
         raise ConversionError(
             f"--{refused[0].replace('_', '-')} does not go with --via onnx2tf",
@@ -108,47 +116,3 @@ def _convert_by_onnx2tf(options: argparse.Namespace, gates: dict[str, Any]) -> i
     )
     print(json.dumps(report.to_dict(), indent=1) if options.json else format_onnx2tf_report(report))
     return GATE_FAILED if report.problem else OK
-
-
-def format_report(report: ConversionReport) -> str:
-    """A small table for people."""
-    lines = [
-        *_stage_table(report.stages),
-        f"{report.precision} against torch: agreement {100 * report.agreement:.2f} % "
-        f"on {report.golden_clips} golden clips (calibrated on {report.calibration_clips})",
-        f"{report.parameters:,} parameters, {report.macs / 1e6:.1f} M multiply-accumulates a clip, all streams",
-        *(f"warning: {text}" for text in report.warnings),
-        f"wrote {report.output} ({report.precision}, {report.mode}, {report.target}, "
-        f"{report.file_bytes / 1024:.0f} KiB)",
-    ]
-    lines += [f"wrote {path}" for path in (report.onnx, report.qdq) if path is not None]
-    return "\n".join(lines)
-
-
-def format_onnx2tf_report(report: Onnx2tfReport) -> str:
-    """The same for the other route."""
-    lines = [
-        *_stage_table(report.stages),
-        f"{report.stages[-1].name} against torch: agreement {100 * report.agreement:.2f} % "
-        f"on {report.golden_clips} golden clips",
-    ]
-    for written in (report.float32, report.int8):
-        if written is not None:
-            outputs = ", ".join(
-                f"{own} = {name} (within {written.differences[name]:.1e})" for own, name in written.outputs.items()
-            )
-            lines.append(f"wrote {written.path} ({written.size / 1024:.0f} KiB): {outputs}")
-    if report.problem:
-        lines.append(f"no int8 file: {report.problem}")
-    return "\n".join(lines)
-
-
-def _stage_table(stages: Sequence[Stage]) -> list[str]:
-    lines = [f"{'stage':<10}{'max |Δ logit|':>15}{'agreement %':>13}{'accuracy %':>12}{'KiB':>8}"]
-    for stage in stages:
-        size = "" if stage.size is None else f"{stage.size / 1024:.0f}"
-        lines.append(
-            f"{stage.name:<10}{stage.difference:>15.2e}{100 * stage.agreement:>13.2f}"
-            f"{100 * stage.accuracy:>12.2f}{size:>8}"
-        )
-    return lines

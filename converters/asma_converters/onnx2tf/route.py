@@ -125,8 +125,7 @@ def convert_by_onnx2tf(
     choose_mode(student, precision, None, "arm", max_drop_points, min_agreement, min_accuracy)
     python = find(release)
 
-    say("fold BatchNorms")
-    folded, comparison = fold_student(student)
+    folded, comparison = fold_student(student, say)
     clips = student.inputs(student.golden)
     with tempfile.TemporaryDirectory(prefix="asma-onnx2tf-") as place:
         onnx = Path(place) / "student.onnx"

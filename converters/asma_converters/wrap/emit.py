@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from asma_converters.tflite_writer import AlignedBuffer, pack_model
+from asma_converters.packing import Buffer
+from asma_converters.tflite_writer import pack_model
 from asma_converters.wrap.parts import FLOAT32, INT8, Operator, Tensors
 from asma_edge.operator_check import INT8_VERSIONS
 
@@ -30,7 +31,7 @@ class Emitter:
         self._tensors = tensors
         self._model, self._graph = schema.ModelT(), schema.SubGraphT()
         self._model.version, self._model.description = 3, "asma-edge"
-        self._model.buffers, self._model.operatorCodes = [AlignedBuffer(None)], []
+        self._model.buffers, self._model.operatorCodes = [Buffer(None)], []
         self._graph.name, self._graph.tensors, self._graph.operators = "clip", [], []
         self._index: dict[int, int] = {}
         self.parameters = self.macs = 0
@@ -82,7 +83,7 @@ class Emitter:
             tensor.shape = list(ours.shape) or [1]
             if ours.data is not None:
                 tensor.buffer = len(self._model.buffers)
-                self._model.buffers.append(AlignedBuffer(np.ascontiguousarray(ours.data).tobytes()))
+                self._model.buffers.append(Buffer(np.ascontiguousarray(ours.data).tobytes()))
             if ours.scales is not None and ours.kind != FLOAT32:
                 parameters = schema.QuantizationParametersT()
                 parameters.scale, parameters.zeroPoint = ours.scales, ours.zeros
