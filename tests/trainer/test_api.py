@@ -76,7 +76,7 @@ def test_import_in_one_call(tmp_path: Path) -> None:
     for name in ("wave/anna", "sit/anna", "wave/ben", "sit/ben"):
         path = tmp_path / "src" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [f"{t / 10},{joint},{t * 0.01},{joint_number * 0.1},1.0" for t in range(5)
+        rows = [f"{t / 10},{joint},{t * 0.01},{-joint_number * 0.1},1.0" for t in range(5)
                 for joint_number, joint in enumerate(get_layout("body13").joints)]  # fmt: skip
         path.write_text("time,joint,x,y,z\n" + "\n".join(rows) + "\n", encoding="utf-8")
     report = import_dataset("csv", str(tmp_path / "src"), str(tmp_path / "out"), licence="CC0", fps=10)

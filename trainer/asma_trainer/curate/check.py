@@ -15,13 +15,16 @@ import numpy as np
 
 from asma_edge.pose_check import check_poses
 from asma_trainer.curate.frames import is_absurd, measure_frames
-from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.data.splits import is_training, test_of
 from asma_trainer.formats.base import count_remarks
+from asma_trainer.formats.parse.text import brief
 from asma_trainer.formats.registry import published_of
 
 # Beyond these a finding becomes a warning. Joints of consumer sensors jitter; these are far above the jitter.
 NAN_SHARE = 0.2  # of a joint's frames
+ABSENT_SHARE = 0.5  # of all frames that show nobody
+SLOWEST, FASTEST = 5.0, 250.0  # frames a second
 FROZEN_SHARE = 0.2  # of all frames identical to the one before
 STILL_SHARE = 0.5  # of the frames in which most other joints move
 TELEPORT_SHARE = 0.01  # of all frames
@@ -156,7 +159,7 @@ def _errors(findings: dict[str, Any]) -> list[str]:
 
 def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
     info = dataset.info
-    warnings = []
+    warnings = _doubts(dataset.info, findings)
     missing = [f"{joint} {share:.0%}" for joint, share in findings["nan_share"].items() if share > NAN_SHARE]
     if missing:
         warnings.append(f"often missing: {', '.join(missing)}")
@@ -207,6 +210,26 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
     return warnings
 
 
+def _doubts(info: DatasetInfo, findings: dict[str, Any]) -> list[str]:
+    """Warnings of what the import cannot have got right, or had to guess."""
+    doubts = []
+    if not SLOWEST <= info.fps <= FASTEST:
+        doubts.append(f"{info.fps:g} frames a second: were times in seconds, and is this the camera's rate?")
+    if "frame rate" in info.assumed:
+        doubts.append(
+            f"nobody stated the frame rate, {info.fps:g} was assumed: with another one movements are too fast or too "
+            "slow; import again with --fps"
+        )
+    if "joint order" in info.assumed:
+        doubts.append(
+            f"joints were taken for those of {info.layout.name} by their number alone: look at them with --sheet, and "
+            "import again with --joints"
+        )
+    if findings["absent_share"] > ABSENT_SHARE:
+        doubts.append(f"{findings['absent_share']:.1%} of frames show nobody: are times in seconds, and --fps right?")
+    return doubts
+
+
 def _shared_warning(
     pair: str, subjects: list[int], cameras: list[int] | None, setups: list[int] | None
 ) -> Iterator[str]:
@@ -227,6 +250,7 @@ def _shared_warning(
 
 
 def _some(names: list[str]) -> str:
+    names = [brief(name) for name in names]
     return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
@@ -236,4 +260,4 @@ def _largest(shares: dict[str, float]) -> str:
 
 
 def _most(clips: dict[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in list(clips.items())[:_WORST])
+    return ", ".join(f"{brief(name)} ({count})" for name, count in list(clips.items())[:_WORST])

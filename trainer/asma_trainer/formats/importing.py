@@ -45,7 +45,7 @@ def import_dataset(
         out: a folder that does not exist yet.
         source: credit for the data; empty: what the format knows.
         licence: of the data; empty: what the format knows.
-        fps: frames per second; None: what the source says, else 30.
+        fps: frames per second; None: what the source says.
         layout: convert the joints to this layout by name; None: the source's own.
         test_subjects: define ``train`` / ``test`` by these subjects, in place of the source's own.
         skip_bad: leave out what is malformed and report it.
@@ -109,7 +109,8 @@ def import_source(
         DataError: the source is malformed, or has no clip.
         LayoutError: the source shares no joint with ``layout``.
     """
-    info = source.info if layout is None else dataclasses.replace(source.info, layout=layout)
+    lasting = tuple(assumed.what for assumed in source.assumed if assumed.lasting)
+    info = dataclasses.replace(source.info, layout=layout or source.info.layout, assumed=lasting)
     job = _job(source, info, skip_bad) if source.items is not None else ""
     with ResumableWriter(Path(out), info, source.people, job=job) as writer:
         for _ in watch(_written(source, writer, skip_bad, workers)):
@@ -121,7 +122,7 @@ def import_source(
         for name, clips in with_validation(splits, table.subject).items():
             writer.split(name, clips)
     left_out = [Omitted(*values) for note in writer.notes for values in note]
-    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)), Path(out))
+    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)), source.assumed, Path(out))
 
 
 def _written(source: Source, writer: ResumableWriter, skip_bad: bool, workers: int) -> Iterator[Clip]:
@@ -174,7 +175,8 @@ def _sentence(error: DataError) -> str:
 
 def _job(source: Source, info: DatasetInfo, skip_bad: bool) -> str:
     """Changes with anything that the imported bytes depend on: the items by size and date, layout, options."""
-    digest = hashlib.sha256(repr((info, source.people, skip_bad)).encode())
+    options = getattr(source.read, "keywords", {})  # of a partial
+    digest = hashlib.sha256(repr((info, source.people, skip_bad, options)).encode())
     for item in source.items or ():
         digest.update(repr(item).encode())
     return digest.hexdigest()

@@ -38,8 +38,8 @@ class EdgeConv(GraphStep):
         mapped = self.difference(x_PTVC).flatten(0, 1)
         frames = torch.arange(P * T, device=x_PTVC.device)[:, None, None]
         best = mapped[frames, neighbours].amax(dim=2).view(P, T, V, -1)
-        edges: Tensor = self.own(x_PTVC) - mapped.view(P, T, V, -1) + best
-        return edges
+        summed: Tensor = self.own(x_PTVC) - mapped.view(P, T, V, -1) + best
+        return summed
 
 
 def nearest(points_NVC: Tensor, count: int) -> Tensor:

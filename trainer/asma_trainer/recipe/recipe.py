@@ -106,6 +106,8 @@ class Recipe:
                 return
         if student.kind == "device" and data.frames < self.min_device_frames:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
+        if total_stride(student.blocks) > data.frames:
+            yield f"student.strides of {total_stride(student.blocks)} frames in all, more than data.frames"
         if student.kind == "paper" and total_stride(student.blocks) > 1:
             yield "student.strides above 1; only a device student, which is not padded, may skip frames"
         if mask.frames + mask.extra_frames >= data.frames:

@@ -57,9 +57,10 @@ def digest(recipe: Recipe, fingerprint: str, name: StageName, unit: str) -> str:
 def fingerprint_of(dataset: PreparedDataset) -> str:
     """Identifies a data set by its description, index and the beginning of its poses.
 
-    Whom to thank and the licence shape no weight: they may be stated after training.
+    Whom to thank, the licence and what was assumed shape no weight: they may be stated after training.
     """
     described = dataclasses.asdict(dataclasses.replace(dataset.info, source="", licence=""))
+    del described["assumed"]
     found = hashlib.sha256(json.dumps(described).encode())
     found.update((dataset.path / "index.npz").read_bytes())
     found.update(np.ascontiguousarray(dataset.poses[:1000]).tobytes())
