@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from asma_converters.errors import ConversionError
-from asma_trainer.models.stgcn import Block
+from asma_trainer.models.stgcn import Block, GraphConv
 from asma_trainer.models.student import Student
 
 Array = npt.NDArray[np.float64]
@@ -171,7 +171,7 @@ def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Array, Array]:
     return scale, _numbers(norm.bias) - mean * scale
 
 
-def _fold_block(block: Block, input_norm: nn.BatchNorm1d | None) -> FoldedBlock:
+def _fold_block(block: Block[GraphConv], input_norm: nn.BatchNorm1d | None) -> FoldedBlock:
     scale, shift = _affine(block.temporal_bn)
     kernel = _numbers(block.temporal.weight)[..., 0] * scale[:, None, None]
     residual: Residual = "none"
@@ -196,7 +196,7 @@ def _fold_block(block: Block, input_norm: nn.BatchNorm1d | None) -> FoldedBlock:
     )
 
 
-def _fold_graph(block: Block, input_norm: nn.BatchNorm1d | None) -> DenseGraph | SparseGraph:
+def _fold_graph(block: Block[GraphConv], input_norm: nn.BatchNorm1d | None) -> DenseGraph | SparseGraph:
     scale, shift = _affine(block.graph_bn)
     adjacency_KVW = _numbers(block.graph.partitions) * _numbers(block.graph.importance)
     K, V, _ = adjacency_KVW.shape

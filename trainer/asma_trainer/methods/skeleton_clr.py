@@ -7,6 +7,7 @@ The papers of SkeletonCLR, AimCLR and CrosSCLR shear by 0.5, crop by a sixth and
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def queue_problems(recipe: Recipe, clips: int) -> Iterator[str]:
 class SkeletonCLR(Method):
     """One encoder of one stream, its slow copy and the queue."""
 
-    sections = ("mask", "contrast")
+    sections: ClassVar[tuple[str, ...]] = ("mask", "contrast")
 
     def __init__(self, info: DatasetInfo, recipe: Recipe, streams: tuple[str, ...]) -> None:
         super().__init__(info, recipe, streams)
