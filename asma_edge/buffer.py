@@ -73,7 +73,8 @@ def sample_at(clip: FloatArray, positions: npt.NDArray[np.float64]) -> FloatArra
 def _mix(before: FloatArray, after: FloatArray, fraction: Any) -> FloatArray:
     """Linear interpolation; a joint that is missing on one side takes the nearer side as it is."""
     mixed: npt.NDArray[Any] = before * (1.0 - fraction) + after * fraction
-    missing = np.isnan(mixed)
-    if missing.any():
+    flat = mixed.reshape(-1)
+    if not np.vdot(flat, flat) < math.inf:  # a number is NaN, or so large that it might be
+        missing = np.isnan(mixed)
         mixed = np.where(missing, np.where(np.less(fraction, 0.5), before, after), mixed)
     return mixed.astype(np.float32, copy=False)

@@ -10,7 +10,6 @@ unpickled, and `asma_edge.model_check` looks at the model before the interpreter
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import struct
@@ -25,6 +24,7 @@ import numpy as np
 
 from asma_edge.bundle_info import FORMAT_VERSION, NEEDS, BundleInfo
 from asma_edge.checks import is_whole
+from asma_edge.checksum import sha256
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.files import atomic_file
 from asma_edge.skeleton import FloatArray
@@ -98,7 +98,7 @@ def write_bundle(
         "format": FORMAT_VERSION,
         "needs": NEEDS,
         "model_bytes": len(model),
-        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "model_sha256": sha256(model),
     }
     try:
         members = {
@@ -116,7 +116,7 @@ def write_bundle(
     if len(body) + _DIGEST > MAX_FILE:
         raise _refuse(path, f"a file of at most {MAX_FILE} bytes", f"{len(body) + _DIGEST} bytes")
     with atomic_file(path) as temporary:
-        temporary.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+        temporary.write_bytes(body + sha256(body).encode())
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -186,7 +186,7 @@ def _split(path: Path, data: bytes) -> tuple[bytes, bytes]:
     end = len(data) - _DIGEST - _END.size
     if end < 8 or data[end : end + 4] != b"PK\5\6":
         raise _refuse(path, whole, "a truncated file, or a TFLite model without the asma-edge parts")
-    digest = hashlib.sha256(memoryview(data)[:-_DIGEST]).hexdigest().encode()
+    digest = sha256(memoryview(data)[:-_DIGEST]).encode()
     if data[-_DIGEST:] != digest:
         raise _refuse(path, whole, "an altered one: its SHA-256 does not match")
     _, _, _, _, _, size, offset, comment = _END.unpack_from(data, end)
@@ -282,7 +282,7 @@ def _check_stamp(values: dict[str, Any], model: bytes) -> None:
             "another format version", expected=f"format 1 to {FORMAT_VERSION}", got=f"format {version!r}{newer}"
         )
     stamp = (values.get("model_bytes"), values.get("model_sha256"))
-    found = (len(model), hashlib.sha256(model).hexdigest())
+    found = (len(model), sha256(model))
     if stamp != found:
         raise BundleError("the model is not the one described", expected=str(stamp), got=str(found))
 

@@ -11,11 +11,12 @@ from asma_edge.decision import DecisionSettings
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.fusion import Familiarity
 from asma_edge.preprocess import STREAMS, PreprocessSpec
+from asma_edge.provenance import with_fractions
 from asma_edge.skeleton import Layout
 
 FORMAT_VERSION = 2  # 1: decisions without per-class thresholds, preprocessing version 1
 NEEDS = "0.2.0"  # the first asma-edge that reads this format; a bundle says so to older ones
-_LATER = {"familiarity"}  # names that bundles of format 1 lack
+_LATER = {"familiarity", "hop"}  # names that older bundles lack
 MAX_LABELS = 10_000
 MAX_WINDOW = 10_000
 MAX_FPS = 1000.0
@@ -48,7 +49,9 @@ class BundleInfo:
         decision: default thresholds and times of events.
         parameters: trainable numbers of the model, all streams.
         macs: multiply-accumulates of one clip inference, all streams, one person.
-        provenance: recipe, data source and licence: whatever is worth knowing, JSON-ready.
+        hop: frames that the frame-by-frame graph takes a call, 1 unless the model has temporal strides: there are new
+            scores at the T-th frame and at every hop-th after it.
+        provenance: recipe, data source and licence, accuracies as fractions: whatever is worth knowing, JSON-ready.
 
     Raises:
         BundleError: a value has the wrong type or range, or the values do not fit each other.
@@ -71,6 +74,7 @@ class BundleInfo:
     decision: DecisionSettings = field(default_factory=DecisionSettings)
     parameters: int = 0
     macs: int = 0
+    hop: int = 1
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,6 +123,7 @@ class BundleInfo:
             values["decision"] = DecisionSettings.from_dict(values["decision"])
             if values.get("familiarity") is not None:
                 values["familiarity"] = Familiarity(**values["familiarity"])
+            values["provenance"] = with_fractions(values["provenance"])
         except BundleError:
             raise
         except (AsmaError, TypeError, KeyError, ValueError, AttributeError) as error:
@@ -168,6 +173,8 @@ _RULES: tuple[tuple[str, str, Callable[[BundleInfo], bool]], ...] = (
     ("fusion", "weights that sum to 1", lambda i: math.isclose(sum(i.fusion), 1, abs_tol=1e-3)),
     ("fps", f"above 0, at most {MAX_FPS:g}", lambda i: _is_number(i.fps, 1e-3, MAX_FPS)),
     ("window", f"2 to {MAX_WINDOW} frames", lambda i: _is_count(i.window, 2, MAX_WINDOW)),
+    ("hop", "1 to as many frames as the window, and 1 where the mode is clip", lambda i:
+     _is_count(i.hop, 1, i.window if i.mode == "stream" else 1)),
     ("labels", f"1 to {MAX_LABELS} unique names", lambda i: _are_names(i.labels, MAX_LABELS)),
     ("idle_label", "one of the labels, or none", lambda i: i.idle_label is None or i.idle_label in i.labels),
     ("decision", "settings for labels that the model has", lambda i: i.decision.mentioned <= set(i.labels)),

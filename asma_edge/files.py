@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +84,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         OutputError: ``path`` is there and not a regular file.
     """
     path = check_output(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary

@@ -104,8 +104,8 @@ class BodyFiller:
         """Remember complete poses."""
         if len(poses):
             self._last = poses[-1].copy()
-            self._seen[:] = True
             if len(self._derivation.joints):
+                self._seen[:] = True
                 self._derivation = derive(self._layout, self._seen)
 
     def fill(self, poses: Array) -> list[int]:

@@ -6,6 +6,7 @@ NumPy, on the host, so that the file holds plain networks.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -52,8 +53,10 @@ class Familiarity:
 
     def probability(self, logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
         """(...) that any of the classes is seen, from logits (..., S, K)."""
-        x = (energy(logits, fusion) - self.centre) / self.width
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))  # a sigmoid that never overflows
+        energies = energy(logits, fusion)
+        # A sigmoid that never overflows. In plain Python: a live stream asks for one frame at a time.
+        known = [0.5 * (1.0 + math.tanh(0.5 * (e - self.centre) / self.width)) for e in energies.reshape(-1).tolist()]
+        return np.array(known, dtype=np.float64).reshape(energies.shape)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -73,7 +76,8 @@ def fuse(
         temperature: above 0; more than 1 makes the scores less sure.
         familiarity: None: whatever is seen is one of the classes.
     """
-    scaled = np.divide(logits, temperature, dtype=np.float64)
+    scaled = logits.astype(np.float64)
+    scaled /= temperature
     scaled -= np.maximum.reduce(scaled, axis=-1, keepdims=True)
     np.exp(scaled, out=scaled)
     # One product scales each stream's softmax to its weight and adds the streams up.
@@ -87,9 +91,7 @@ def fuse(
 
 def energy(logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
     """(...) log sum exp over classes of the weighted mean over streams of logits (..., S, K)."""
-    mean = np.matmul(_weights(tuple(fusion)), logits)
-    top = np.maximum.reduce(mean, axis=-1)
-    return np.asarray(top + np.log(np.add.reduce(np.exp(mean - top[..., None]), axis=-1)))
+    return np.asarray(np.logaddexp.reduce(_weights(tuple(fusion)).dot(logits), axis=-1))
 
 
 @functools.lru_cache(maxsize=64)

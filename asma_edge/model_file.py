@@ -1,4 +1,4 @@
-"""What a TFLite file holds, as far as the bundles' models go: ten operators, three types, one signature a graph.
+"""What a TFLite file holds, as far as the bundles' models go: eleven operators, three types, one signature a graph.
 
 Field numbers and codes are those of the TFLite schema (tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3).
 Reading checks the form only; `model_check` says whether the content makes sense.
@@ -33,6 +33,7 @@ class Code(IntEnum):
     ADD = 0
     CONCATENATION = 2
     CONV_2D = 3
+    DEPTHWISE_CONV_2D = 4
     FULLY_CONNECTED = 9
     MUL = 18
     RESHAPE = 22
@@ -106,6 +107,16 @@ _OPTIONS: dict[Code, tuple[int, dict[str, tuple[int, str]]]] = {
     Code.ADD: (11, {"activation": (0, "b")}),
     Code.CONCATENATION: (10, {"axis": (0, "i")}),
     Code.CONV_2D: (1, {"padding": (0, "b"), "stride_w": (1, "i"), "stride_h": (2, "i"), "activation": (3, "b")}),
+    Code.DEPTHWISE_CONV_2D: (
+        2,
+        {
+            "padding": (0, "b"),
+            "stride_w": (1, "i"),
+            "stride_h": (2, "i"),
+            "multiplier": (3, "i"),
+            "activation": (4, "b"),
+        },
+    ),
     Code.FULLY_CONNECTED: (8, {"activation": (0, "b")}),
     Code.MUL: (21, {}),
     Code.RESHAPE: (17, {}),

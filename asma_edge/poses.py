@@ -9,6 +9,8 @@ from asma_edge.errors import PoseError
 from asma_edge.preprocess import MAX_COORDINATE, Units, check_coordinates
 from asma_edge.skeleton import FloatArray, Layout, convert
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 class PoseReader:
     """Checks poses in one layout and converts them to another.
@@ -65,9 +67,8 @@ class PoseReader:
             array = array[0]
         self.source.check_pose(array)
         flat = array.reshape(-1)
-        if (
-            not np.vdot(flat, flat) <= MAX_COORDINATE**2
-        ):  # true only if every number is finite and none is beyond the limit
+        # True only if every number is finite and none is beyond the limit.
+        if not np.vdot(flat, flat) <= MAX_COORDINATE**2:
             check_coordinates(array)
             if not self.seen(array):
                 return None
@@ -83,6 +84,8 @@ class PoseReader:
         )
 
     def _array(self, poses: npt.ArrayLike, leading: str = "") -> FloatArray:
+        if type(poses) is np.ndarray and poses.dtype == _FLOAT32:
+            return poses.copy()
         try:
             with np.errstate(over="ignore"):  # beyond float32: becomes infinite, refused by the caller
                 return np.array(poses, dtype=np.float32)

@@ -18,6 +18,7 @@ Layouts in pixels carry (x, y, score) per joint: the score passes through unchan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -123,10 +124,9 @@ class Preprocessor:
         self._to_origin = _mean_of(layout, layout.origin)
         needed = set(spec.steps) & {"scale", "view"}
         self._shoulders = layout.indices(("left_shoulder", "right_shoulder")) if needed else ()
-        self._to_torso = np.zeros(layout.num_joints)
         if "scale" in needed:
-            hips = layout.indices(("left_hip", "right_hip"))
-            self._to_torso = _mean_of(layout, self._shoulders) - _mean_of(layout, hips)
+            torso = _mean_of(layout, self._shoulders) - _mean_of(layout, layout.indices(("left_hip", "right_hip")))
+            self._to_torso_and_origin = np.stack([torso, self._to_origin])
         self._filler: Filler = (BodyFiller if spec.version >= 2 else OriginFiller)(layout, self._dims)
         self._steps = [getattr(self, "_" + step) for step in spec.steps[1:]]
         self.reset()
@@ -162,7 +162,7 @@ class Preprocessor:
         return poses.astype(np.float32)
 
     def _centre(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        origin = self._to_origin @ poses
+        origin = self._to_origin.dot(poses)
         if self._dims == 2:
             origin[:, 2] = 0.0
         poses -= origin[:, None]
@@ -170,27 +170,27 @@ class Preprocessor:
 
     def _scale(self, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         points = poses[..., : self._dims]
-        torso = self._to_torso @ points
-        lengths = np.sqrt(np.add.reduce(torso * torso, axis=-1, keepdims=True))
-        seen = [length > _MIN_TORSO for (length,) in lengths.tolist()]
+        torsos, origins = self._to_torso_and_origin.dot(points).tolist()
+        lengths = [[math.hypot(*torso)] for torso in torsos]
+        seen = [length > _MIN_TORSO for (length,) in lengths]
         derived = [False] * len(seen)
         if self._torso is not None:
             known = list(zip(seen, self._torso, strict=True))
             seen, derived = ([apart and how == wanted for apart, how in known] for wanted in (SEEN, BETWEEN))
         means = [mean for (mean,) in self._running_means("torso", lengths, seen)]
-        origin = (self._to_origin @ points)[:, None]
-        offset = points - origin
         if 0.0 in means:  # no torso yet: for the time being the one between shoulders and knees, or anything
             instead = [mean for (mean,) in self._running_means("derived torso", lengths, derived)]
             means = [mean or other for mean, other in zip(means, instead, strict=True)]
-            farthest = np.linalg.norm(offset, axis=-1).max(axis=-1).tolist()
+            farthest = np.linalg.norm(points - np.array(origins)[:, None], axis=-1).max(axis=-1).tolist()
             means = [mean or other for mean, other in zip(means, farthest, strict=True)]
         means = [max(mean, _MIN_TORSO) for mean in means]
-        length = np.array(means)[:, None, None]
-        if np.vdot(offset, offset) > (_MAX_TORSOS * min(means, default=1.0)) ** 2:  # else no joint can be beyond it
-            reach = _MAX_TORSOS * length
-            np.clip(offset, -reach, reach, out=offset)
-            points[...] = origin + offset
+        # A live stream's single frame is divided by a number, which costs less than by an array.
+        length: Any = means[0] if len(means) == 1 else np.array(means)[:, None, None]
+        flat = poses.reshape(-1)
+        away = max([math.hypot(*origin) for origin in origins], default=0.0)
+        if math.sqrt(flat.dot(flat)) + away > _MAX_TORSOS * min(means, default=1.0):  # else no joint can be too far
+            reach, middle = _MAX_TORSOS * length, np.array(origins)[:, None]
+            np.clip(points, middle - reach, middle + reach, out=points)
         points /= length
         return poses
 
@@ -198,20 +198,22 @@ class Preprocessor:
         line = poses[:, self._shoulders[1]] - poses[:, self._shoulders[0]]
         line = line[:, [0, 2]]
         line = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), _MIN_TORSO)
-        line = np.array(self._running_means("shoulders", line, [True] * len(line))).reshape(line.shape)
+        line = np.array(self._running_means("shoulders", line.tolist(), [True] * len(line))).reshape(line.shape)
         angle = np.arctan2(line[:, 1], line[:, 0])[:, None]
         cosine, sine = np.cos(angle), np.sin(angle)
         x, y, z = poses[..., 0], poses[..., 1], poses[..., 2]
         return np.stack([x * cosine + z * sine, y, z * cosine - x * sine], axis=-1)
 
-    def _running_means(self, name: str, values: npt.NDArray[np.float64], seen: Sequence[bool]) -> list[list[float]]:
+    def _running_means(self, name: str, values: list[list[float]], seen: Sequence[bool]) -> list[list[float]]:
         """Mean of each row of values (T, D) and the rows before it, fading after `_MEMORY_FRAMES`; 0 until one is seen.
 
         Plain Python, since rows come one at a time from a live stream.
         """
-        mean, count = self._means.get(name, ([0.0] * values.shape[1], 0))
+        if not values:
+            return []
+        mean, count = self._means.get(name, ([0.0] * len(values[0]), 0))
         means = []
-        for value, counts in zip(values.tolist(), seen, strict=True):
+        for value, counts in zip(values, seen, strict=True):
             if counts:
                 count = min(count + 1, _MEMORY_FRAMES)
                 mean = [old + (new - old) / count for old, new in zip(mean, value, strict=True)]
@@ -256,7 +258,9 @@ def to_streams(
         if stream == "joint":
             values = frames
         elif stream == "bone":
-            parent = frames[..., layout.parents, :]
+            # NumPy gathers whole rows three times as fast as it evaluates an index.
+            gathers = isinstance(frames, np.ndarray)
+            parent = frames.take(layout.parents, axis=-2) if gathers else frames[..., layout.parents, :]
             values = frames - parent
             if units == "pixels":
                 values[..., 2] = (frames[..., 2] + parent[..., 2]) / 2

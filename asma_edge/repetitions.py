@@ -115,20 +115,21 @@ class RepetitionCounter:
         self._peaks: deque[float] = deque(maxlen=_REMEMBERED)
         self._completed_at = -math.inf
 
-    def update(self, frames: FloatArray, scores: FloatArray, time: float) -> Repetition | None:
+    def update(
+        self, frames: FloatArray, scores: FloatArray | Sequence[FloatArray | None], time: float
+    ) -> Repetition | None:
         """Take the next preprocessed frames (n, V, 3), of which the last was taken at ``time`` seconds.
 
         Args:
-            scores: (m, K), m <= n, raw scores of the last m frames; none while the model is not asked.
+            scores: (K,) raw scores of each frame, None where the model has none; empty while it is not asked.
 
         Returns:
             The repetition that these frames complete, if they do; of several, the last.
         """
         done: Repetition | None = None
-        unscored = len(frames) - len(scores)
         for index, frame in enumerate(frames[..., : self._dims].astype(np.float64)):
             t = time - (len(frames) - 1 - index) / self._fps
-            done = self._follow(frame, scores[index - unscored] if index >= unscored else None, t) or done
+            done = self._follow(frame, scores[index] if len(scores) else None, t) or done
         return done
 
     def _follow(self, frame: Points, scores: FloatArray | None, t: float) -> Repetition | None:

@@ -25,7 +25,8 @@ class Result:
         state: why there are scores or none:
             ``ready``: the scores are of this pose;
             ``warming``: the window is not full yet;
-            ``between frames``: the camera is faster than the model's rate, and this pose completes no frame;
+            ``between frames``: the camera is faster than the model's rate, and this pose completes no frame, or none
+                at which a model that takes several frames a call has scores;
             ``restarted``: this pose begins a new sequence, after a pause or after the clock was set;
             ``nobody``: nobody is seen;
             ``still``: nothing has moved for a while, and the network was not asked.

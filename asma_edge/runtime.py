@@ -44,16 +44,16 @@ class ClipModel:
 
 
 class StreamModel:
-    """The graph that takes one frame of each stream and carries its state: one instance a person.
+    """The graph that takes the next ``hop`` frames of each stream and carries its state: one instance a person.
 
-    The logits equal those of `ClipModel` on the last T frames, from the T-th frame on (int8 bit for bit). The state
+    The logits equal those of `ClipModel` on the last T frames, as soon as there are T (int8 bit for bit). The state
     stays in the graph's tensors from frame to frame; it is moved out only when another person's turn comes.
     """
 
     def __init__(self, graph: Graph, bundle: Bundle) -> None:
         info = bundle.info
         self._graph = graph
-        self._inputs, self._logits = _match(graph, bundle, (1, 1, info.layout.num_joints, 3))
+        self._inputs, self._logits = _match(graph, bundle, (1, info.hop, info.layout.num_joints, 3))
         states = [(name, tensor) for name, tensor in graph.inputs.items() if name not in info.streams]
         self._blank = [tensor.blank() for _, tensor in states]
         self._states: list[tuple[memoryview, memoryview]] = []
@@ -77,7 +77,7 @@ class StreamModel:
                 self._graph.tenant = None
 
     def step(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
-        """(S, K) logits after the next frame, each stream (V, 3)."""
+        """(S, K) logits after the next frames, each stream (hop, V, 3)."""
         graph = self._graph
         with graph.lock:
             if graph.tenant is not self._me:

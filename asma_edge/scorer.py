@@ -16,11 +16,21 @@ from asma_edge.skeleton import FloatArray
 class Scorer(Protocol):
     """Takes the frames of one person in order."""
 
+    @property
+    def late(self) -> int | None:
+        """Frames since the one that the newest scores are of, skipped ones included; None before a window was full.
+
+        Always 0 after a frame was scored, unless the model takes several frames a call.
+        """
+
     def reset(self) -> None:
         """Forget all frames."""
 
     def __call__(self, frames: FloatArray) -> FloatArray:
-        """(m, K) scores, one for each of the n next preprocessed frames (n, V, 3) at which a window is full."""
+        """(m, K) scores, one for each of the n next preprocessed frames (n, V, 3) at which a window is full.
+
+        A model that takes several frames a call, `BundleInfo.hop`, has scores at the T-th frame and every hop-th after.
+        """
 
     def logits(self, frames: FloatArray) -> FloatArray:
         """(m, S, K) logits of the streams, in place of their scores."""
@@ -40,9 +50,11 @@ def no_frames(info: BundleInfo) -> FloatArray:
 
 
 class StreamScorer:
-    """Feeds each frame to the streaming graph: the cost of one frame, not of a window.
+    """Feeds new frames to the streaming graph: the cost of a frame, not of a window.
 
-    Skipped frames are kept, a window of them at most, and fed when scores are wanted again.
+    Calls take ``hop`` frames and end where a window may end: at the T-th frame and every hop-th after it. What the
+    first call takes before the first frame is in no window. Skipped frames are kept, a window of them at most, and fed
+    when scores are wanted again.
     """
 
     def __init__(self, info: BundleInfo, model: StreamModel) -> None:
@@ -51,10 +63,15 @@ class StreamScorer:
 
     def reset(self) -> None:
         """Forget the frames so far."""
-        self._model.reset()
-        self._seen = 0
-        self._previous: FloatArray | None = None
+        self._begin(None)
+        self._count = 0  # of all frames, skipped ones included
         self._skipped = no_frames(self._info)
+
+    @property
+    def late(self) -> int | None:
+        """Frames since the one that the newest scores are of."""
+        past = self._count - self._info.window
+        return None if past < 0 else past % self._info.hop
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Softmax scores of the frames."""
@@ -62,35 +79,55 @@ class StreamScorer:
 
     def logits(self, frames: FloatArray) -> FloatArray:
         """Logits of the frames."""
-        wanted = len(frames)
-        if not wanted:
+        if not len(frames):
             return _no_logits(self._info)
-        if len(self._skipped):
-            frames = np.concatenate([self._catch_up(), frames])
         info = self._info
-        inputs = to_streams(frames, self._previous, info.layout, info.streams, info.preprocess.units)
-        self._previous = frames[-1]
-        logits = []
-        for index in range(len(frames)):
-            logits.append(self._model.step({stream: values[index] for stream, values in inputs.items()}))
-        full = min(self._seen + len(frames) - info.window + 1, wanted)
-        self._seen = min(self._seen + len(frames), info.window)
-        if full <= 0:
-            return _no_logits(info)
-        return np.array(logits[-full:])
+        if len(self._skipped):
+            self._catch_up()
+        self._count += len(frames)
+        logits = self._feed(frames)
+        full = (self._count - info.window) // info.hop + 1  # calls at which a window was full, ever
+        return np.array(logits[-full:]) if logits and full > 0 else _no_logits(info)
 
     def skip(self, frames: FloatArray) -> None:
         """Frames pass without being scored."""
-        # One frame more than a window: the first frame's motion needs the one before.
+        self._count += len(frames)
+        # The first frame's motion needs the one before the window.
         self._skipped = np.concatenate([self._skipped, frames])[-(self._info.window + 1) :]
 
-    def _catch_up(self) -> FloatArray:
-        """The skipped frames that later scores depend on, and the state as it was before them."""
-        frames, self._skipped = self._skipped, no_frames(self._info)
-        if len(frames) > self._info.window:
-            self._model.reset()
-            self._previous, frames = frames[0], frames[1:]
-        return frames
+    def _begin(self, previous: FloatArray | None) -> None:
+        """Start with a frame at which a window begins; ``previous`` (V, 3) is the one before it."""
+        info = self._info
+        self._model.reset()
+        self._previous = previous
+        shape = (-info.window % info.hop, info.layout.num_joints, 3)
+        self._waiting = {stream: np.zeros(shape, dtype=np.float32) for stream in info.streams}
+
+    def _catch_up(self) -> None:
+        """Feed the skipped frames that later scores depend on."""
+        info, frames = self._info, self._skipped
+        self._skipped = no_frames(info)
+        if len(frames) > info.window:
+            # The next window that ends at a call, now at the earliest, begins so many frames ago.
+            begun = info.window - (info.window - self._count) % info.hop
+            self._begin(frames[-begun - 1])
+            frames = frames[-begun:]
+        self._feed(frames)
+
+    def _feed(self, frames: FloatArray) -> list[FloatArray]:
+        """The logits (S, K) of every call that the frames complete."""
+        info, hop = self._info, self._info.hop
+        inputs = to_streams(frames, self._previous, info.layout, info.streams, info.preprocess.units)
+        self._previous = frames[-1]
+        count = len(frames)
+        if hop > 1:
+            inputs = {stream: np.concatenate([self._waiting[stream], values]) for stream, values in inputs.items()}
+            count = len(next(iter(inputs.values())))
+            self._waiting = {stream: values[count - count % hop :] for stream, values in inputs.items()}
+        return [
+            self._model.step({stream: values[start : start + hop] for stream, values in inputs.items()})
+            for start in range(0, count - hop + 1, hop)
+        ]
 
 
 class ClipScorer:
@@ -103,6 +140,11 @@ class ClipScorer:
     def reset(self) -> None:
         """Forget the frames so far."""
         self._frames = no_frames(self._info)
+
+    @property
+    def late(self) -> int | None:
+        """Frames since the one that the newest scores are of."""
+        return None if len(self._frames) < self._info.window else 0
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Softmax scores of the frames."""

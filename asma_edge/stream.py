@@ -127,7 +127,7 @@ class Stream:
             state, decision = self._look(frames, t, ended if left else None)
             if self._counter is not None and len(frames):
                 moved = frames[held:]
-                repetition = self._counter.update(moved, self.scores[-len(moved) :], t)
+                repetition = self._counter.update(moved, self._scores_of(len(moved)), t)
         scores = self.scores[-1] if state == "ready" else NO_SCORES
         when = seen_at if ended.event is not None and seen_at is not None else t
         latency = (perf_counter() - started) * 1e3
@@ -156,7 +156,15 @@ class Stream:
             return "between frames", self._decider.current
         if not self._moving:
             return "still", self._decider.rest(t)
-        return "warming", self._decider.current
+        return "warming" if self._scorer.late is None else "between frames", self._decider.current
+
+    def _scores_of(self, count: int) -> list[FloatArray | None]:
+        """The scores (K,) of each of the last ``count`` frames, None where it has none."""
+        rows: list[FloatArray | None] = [None] * count
+        last = count - 1 - (self._scorer.late or 0)
+        for place, row in zip(range(last, -1, -self._info.hop), reversed(self.scores), strict=False):
+            rows[place] = row
+        return rows
 
     def _begin(self) -> None:
         """Forget the person and what they did, but not the time."""

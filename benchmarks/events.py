@@ -62,10 +62,7 @@ def first_events(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArr
         wrong += label not in (None, dataset.info.classes[dataset.label[clip]])
     return {
         "clips": len(clips),
-        **{
-            name: round(100 * count / len(clips), 1)
-            for name, count in (("right", right), ("wrong", wrong), ("none", none))
-        },
+        **{name: round(count / len(clips), 3) for name, count in (("right", right), ("wrong", wrong), ("none", none))},
     }
 
 
@@ -76,13 +73,13 @@ def long_recordings(recordings: Sequence[Scored], info: BundleInfo) -> dict[str,
     return {
         "hours": round(counted.seconds / 3600, 2),
         "actions": counted.actions,
-        "found": round(counted.detection, 1),
-        "found_with_one_event": round(100 * counted.clean / counted.actions, 1),
+        "found": round(counted.detection, 3),
+        "found_with_one_event": round(counted.clean / counted.actions, 3),
         "delay_median": round(counted.delay, 2),
         "delay_p90": round(float(np.quantile(counted.delays, 0.9)), 2),
         "wrong_events": counted.wrong,
         "events_while_standing": counted.false,
-        "frames_spared": round(100 * float(np.concatenate(still).mean()), 1),
+        "frames_spared": round(float(np.concatenate(still).mean()), 3),
     }
 
 
@@ -137,8 +134,8 @@ def repetitions(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArra
                 "sessions": len(true),
                 "sessions_exact": int((true == counted).sum()),
                 "missed_or_added": int(np.abs(true - counted).sum()),
-                "draws_of_120_within_5_percent": round(100 * float(np.mean(np.array(errors) <= 0.05)), 1),
-                "draws_of_120_median_error": round(100 * float(np.median(errors)), 1),
+                "draws_of_120_within_a_twentieth": round(float(np.mean(np.array(errors) <= 0.05)), 3),
+                "draws_of_120_median_error": round(float(np.median(errors)), 3),
             }
         )
     return lines
@@ -190,7 +187,7 @@ def curve(
     """Actions found and false events an hour over ``enter``, and both as shipped."""
 
     def point(settings: DecisionSettings) -> dict[str, float]:
-        values = {"enter": settings.enter, "found": round(tally(positives, info, settings, late=LATE).detection, 1)}
+        values = {"enter": settings.enter, "found": round(tally(positives, info, settings, late=LATE).detection, 3)}
         for name, recordings in negatives.items():
             values[name] = round(tally(recordings, info, settings).per_hour, 1)
         return values
@@ -215,8 +212,12 @@ def plot(path: Path, result: dict[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.5), constrained_layout=True)
     for name in result["negatives"]:
         points = result["curve"]
-        line = axes.plot([max(p[name], 0.05) for p in points], [p["found"] for p in points], marker=".", label=name)[0]
-        axes.plot(max(result["shipped"][name], 0.05), result["shipped"]["found"], "o", ms=9, color=line.get_color())
+        line = axes.plot(
+            [max(p[name], 0.05) for p in points], [100 * p["found"] for p in points], marker=".", label=name
+        )[0]
+        axes.plot(
+            max(result["shipped"][name], 0.05), 100 * result["shipped"]["found"], "o", ms=9, color=line.get_color()
+        )
     axes.set_xscale("log")
     axes.set_xlabel("false events an hour (0.05 stands for none)")
     axes.set_ylabel("actions found, %")
@@ -261,18 +262,19 @@ def report(result: dict[str, Any]) -> str:
     cut, long = result["cut_clips"], result["long_recordings"]
     lines = [
         f"{result['model']} on {result['data']}",
-        f"cut clips ({cut['clips']}): first event right {cut['right']} %, wrong {cut['wrong']} %, none {cut['none']} %",
-        f"with standing between ({long['actions']} actions, {long['hours']} h): found {long['found']} %, with one "
-        f"event {long['found_with_one_event']} %; delay {long['delay_median']} s (p90 {long['delay_p90']}); "
+        f"cut clips ({cut['clips']}): first event right {cut['right']:.1%}, wrong {cut['wrong']:.1%}, "
+        f"none {cut['none']:.1%}",
+        f"with standing between ({long['actions']} actions, {long['hours']} h): found {long['found']:.1%}, with one "
+        f"event {long['found_with_one_event']:.1%}; delay {long['delay_median']} s (p90 {long['delay_p90']}); "
         f"{long['wrong_events']} wrong events, {long['events_while_standing']} while standing; "
-        f"{long['frames_spared']} % of frames spared",
+        f"{long['frames_spared']:.1%} of frames spared",
         "repetitions: rest, true, counted, named right; sessions exact; 120 of them: within 5 %, median error",
     ]
     for row in result["repetitions"]:
         lines.append(
             f"  {row['rest']:4.1f} s  {row['repetitions']:4} {row['counted']:4} {row['named_right']:4}; "
-            f"{row['sessions_exact']} of {row['sessions']}; {row['draws_of_120_within_5_percent']} % of draws, "
-            f"{row['draws_of_120_median_error']} %"
+            f"{row['sessions_exact']} of {row['sessions']}; {row['draws_of_120_within_a_twentieth']:.1%} of draws, "
+            f"{row['draws_of_120_median_error']:.1%}"
         )
     for row in result["cycles"]:
         lines.append(f"  continuous, {row['period']:g} s: {row['counted']} of {row['cycles']}")
@@ -282,7 +284,7 @@ def report(result: dict[str, Any]) -> str:
     lines.append("  " + "  ".join(["enter".rjust(9), "found %", *names]))
     for point, mark in [*((p, " ") for p in result["curve"]), (result["shipped"], "*")]:
         cells = [f"{point[name]:.1f}".rjust(len(name)) for name in names]
-        lines.append(mark + " " + "  ".join([f"{point['enter']:9.6f}", f"{point['found']:7.1f}", *cells]))
+        lines.append(mark + " " + "  ".join([f"{point['enter']:9.6f}", f"{100 * point['found']:7.1f}", *cells]))
     return "\n".join([*lines, "* as shipped"])
 
 

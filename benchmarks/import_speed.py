@@ -135,8 +135,8 @@ def run_parser(parser: Callable[[Path], Any], paths: Sequence[Path]) -> float:
     return time.perf_counter() - started
 
 
-def peak_megabytes(folder: Path, out: Path) -> float:
-    """Peak resident memory of a process that imports the folder."""
+def peak_mib(folder: Path, out: Path) -> float:
+    """Peak resident memory of a process that imports the folder, MiB."""
     answer = subprocess.run(
         [sys.executable, "-c", _PEAK, str(folder), str(out)], check=True, capture_output=True, text=True
     )
@@ -173,9 +173,9 @@ def measure(files: int, workers: Sequence[int], turns: int, folder: Path) -> dic
         "times_faster_than_lists": {
             name: round(best["lists"] / seconds, 2) for name, seconds in best.items() if name.startswith("import")
         },
-        "peak_megabytes": {
-            str(max(1, files // 4)): peak_megabytes(folder / "quarter", folder / "out"),
-            str(files): peak_megabytes(folder / "all", folder / "out"),
+        "peak_mib": {
+            str(max(1, files // 4)): peak_mib(folder / "quarter", folder / "out"),
+            str(files): peak_mib(folder / "all", folder / "out"),
         },
     }
 
@@ -183,7 +183,7 @@ def measure(files: int, workers: Sequence[int], turns: int, folder: Path) -> dic
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Import of NTU RGB+D skeletons against a plain parser.")
-    parser.add_argument("--files", type=int, default=2000, help="files to generate (0.5 MB each)")
+    parser.add_argument("--files", type=int, default=2000, help="files to generate (half a MiB each)")
     parser.add_argument("--workers", default=f"1,{os.cpu_count()}", help="numbers of processes, comma-separated")
     parser.add_argument("--turns", type=int, default=3, help="turns of each contestant; the fastest counts")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -198,8 +198,8 @@ def main() -> int:
     for name, value in result["ms_per_file"].items():
         factor = result["times_faster_than_plain"].get(name)
         print(f"{name:12} {value:8.3f} ms a file" + (f"   {factor} times faster than plain" if factor else ""))
-    for count, value in result["peak_megabytes"].items():
-        print(f"peak memory with {count:>6} files: {value} MB")
+    for count, value in result["peak_mib"].items():
+        print(f"peak memory with {count:>6} files: {value} MiB")
     return 0
 
 

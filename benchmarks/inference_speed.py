@@ -1,106 +1,74 @@
 #!/usr/bin/env python3
-"""int8 against the same student in PyTorch eager: one thread, batch 1, one run.
+"""int8 against the same student by other means, and against other networks: batch 1, one run.
 
-The contestants take turns (A B A B ...), so that whatever else the machine does meets both alike; medians are
-compared, and the fastest calls beside them, which a busy machine disturbs less. PyTorch runs the student as trained
-(float32, BatchNorm in place, inference_mode); both get the same float32 clip. The device runtime's call around LiteRT
-is measured in a second contest, a new frame of the streaming graph on its own.
+The contestants take turns (A B A B ...), so that whatever else the machine does meets all alike; medians are
+compared, and the fastest calls beside them, which a busy machine disturbs less. First, on one thread: the int8 clip
+against PyTorch, which runs the student as trained (float32, BatchNorm in place, inference_mode); both get the same
+float32 clip. The device runtime's call around LiteRT is measured in a second contest, a new frame of the streaming
+graph on its own. With --threads then, for each number of them, the clip of all streams by LiteRT in int8 and float32,
+PyTorch eager and compiled, ONNX Runtime and OpenVINO, where they are installed. Last, networks that people would take
+instead (rivals.py), with random weights, each on the input of its own paper, in PyTorch eager and ONNX Runtime: what
+they cost, not what they know.
 Without --student, a three-stream device student with random weights is used (25 joints, 60 classes).
 
-    python benchmarks/inference_speed.py [--student student.pt] [--repeats N] [--json]
+    python benchmarks/inference_speed.py [--student student.pt] [--repeats N] [--threads 1,2] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import importlib.util
 import json
 import platform
-import statistics
 import sys
 import tempfile
-import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from ai_edge_litert.interpreter import Interpreter
+from contestants import (
+    Call,
+    Files,
+    Missing,
+    contest,
+    convert_all,
+    eager_call,
+    litert_call,
+    one_clip,
+    onnxruntime_call,
+    students_contestants,
+    times_of,
+)
+from rivals import SGN, CoSTGCN, EfficientGCN
+from students import alone, random_student
+from torch import nn
 
 from asma_converters import convert
 from asma_edge.bundle import read_bundle
 from asma_edge.errors import AsmaError
-from asma_edge.preprocess import PreprocessSpec
 from asma_edge.runtime import Runtime
-from asma_edge.skeleton import FloatArray, get_layout
-from asma_trainer.models.student import Student, student_config
+from asma_edge.skeleton import FloatArray
 from asma_trainer.student_file import StudentFile
 
 # All imports are done: some of them set the number of threads themselves.
 torch.set_num_threads(1)
 
-STREAMS = ("joint", "bone", "motion")
-WINDOW, CLASSES = 50, 60
-WARM_UP = 10
-
-
-def random_student(seed: int = 0) -> StudentFile:
-    """A device student whose BatchNorms have seen smooth movements."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    layout = get_layout("ntu25")
-    t = np.arange(WINDOW + 1)[:, None, None] / 30.0
-    shape = (8, 1, layout.num_joints, 3)
-    waves = np.sin(2 * np.pi * (rng.uniform(0.2, 2, shape) * t + rng.random(shape))) * rng.uniform(0, 0.3, shape)
-    frames = (rng.normal(0, 0.4, (layout.num_joints, 3)) + waves).astype(np.float32)
-    models = {stream: Student(layout, student_config("device"), CLASSES) for stream in STREAMS}
-    student = StudentFile(
-        models=models,
-        kind="device",
-        layout=layout,
-        labels=tuple(f"action {number}" for number in range(CLASSES)),
-        sampling="window",
-        fps=30.0,
-        window=WINDOW,
-        fusion=(0.4, 0.3, 0.3),
-        preprocess=PreprocessSpec(),
-        calibration=frames,
-        golden=frames,
-        golden_labels=np.zeros(len(frames), np.int64),
-    )
-    with torch.no_grad():
-        for stream, values in student.inputs(frames).items():
-            models[stream].train()
-            for _ in range(20):
-                models[stream](torch.from_numpy(values))
-            models[stream].eval()
-    return student
-
-
-def alone(student: StudentFile, stream: str) -> StudentFile:
-    """The student with one stream only."""
-    return dataclasses.replace(student, models={stream: student.models[stream]}, fusion=(1.0,))
-
-
-def contest(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """{name: (median, least) milliseconds}, one call each in turn."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(repeats + WARM_UP):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if number >= WARM_UP:
-                times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: (statistics.median(values), min(values)) for name, values in times.items()}
+# {name: (network, its input)}
+RIVALS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "SGN, 20 frames": (SGN, (1, SGN.FRAMES, 25, 3)),
+    "EfficientGCN-B0, 288 frames": (EfficientGCN, (1, 3, 6, EfficientGCN.FRAMES, 25)),
+    "CoST-GCN, a new frame": (CoSTGCN, (1, 25, 3)),
+}
 
 
 def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     """Medians and least times of the clip in int8 and in PyTorch and, where there is one, of the stream's new frame."""
-    clips = {name: np.ascontiguousarray(values[:1]) for name, values in student.inputs(student.golden).items()}
+    clips = one_clip(student)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        report = convert(student, path, max_drop=100.0, min_agreement=0.0, min_accuracy=0.0)
+        report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
         bundle = read_bundle(path)
     runtime = Runtime(bundle, num_threads=1)
     clip = runtime.clip_model()
@@ -114,7 +82,7 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     with torch.inference_mode():
         for model in student.models.values():
             model.eval()
-        times = contest({"int8": _plain_call(bundle.model, clips), "eager": eager}, repeats)
+        times = contest({"int8": litert_call(bundle.model, clips, 1), "eager": eager}, repeats)
         whole = contest({"int8": lambda: clip(single), "eager": eager}, repeats)
     frame = contest({"frame": _frame_call(runtime, single)}, repeats)["frame"] if report.mode == "stream" else None
     return {
@@ -134,34 +102,40 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     }
 
 
-def _plain_call(model: bytes, clips: Mapping[str, FloatArray]) -> Callable[[], object]:
-    """Set inputs, invoke and get the logits with plain LiteRT; the clip graph is the file's first."""
-    interpreter = Interpreter(model_content=model, num_threads=1)
-    interpreter.allocate_tensors()
-    names = interpreter.get_signature_list()["clip"]["inputs"]
-    details = {detail["name"]: detail for detail in interpreter.get_input_details()}
-    inputs = []
-    for name in names:
-        inputs.append((details[name]["index"], clips[name]))
-    outputs = [detail["index"] for detail in interpreter.get_output_details()]
-
-    def call() -> list[Any]:
-        for index, values in inputs:
-            interpreter.set_tensor(index, values)
-        interpreter.invoke()
-        return [interpreter.get_tensor(index) for index in outputs]
-
-    return call
-
-
 def _frame_call(runtime: Runtime, clip: Mapping[str, FloatArray]) -> Callable[[], object]:
     model = runtime.stream_model()
-    frame = {name: values[0] for name, values in clip.items()}
+    frame = {name: values[: runtime.bundle.info.hop] for name, values in clip.items()}
     return lambda: model.step(frame)
 
 
-def run(student: StudentFile, repeats: int) -> dict[str, Any]:
-    """All streams together, then each alone."""
+def rivals_times(repeats: int, threads: int) -> dict[str, Any]:
+    """{rival: {contestant: times}}; CoST-GCN keeps its state in Python, so it runs in PyTorch only."""
+    found = {}
+    for name, (make, shape) in RIVALS.items():
+        torch.manual_seed(0)
+        network, x = make().eval(), torch.randn(shape)
+        calls: dict[str, Call | Missing] = {"PyTorch eager": eager_call(network, [x])}
+        with tempfile.TemporaryDirectory() as folder:
+            if not isinstance(network, CoSTGCN):
+                calls["ONNX Runtime float32"] = onnxruntime_call(
+                    _export(network, x, Path(folder) / "rival.onnx"), {"x": x.numpy()}, threads
+                )
+            found[name] = times_of(calls, repeats)
+        found[name]["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    return found
+
+
+def _export(network: nn.Module, x: torch.Tensor, path: Path) -> Path | None:
+    if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns that it is the older of two
+        torch.onnx.export(network, (x,), str(path), input_names=["x"], opset_version=17, dynamo=False)
+    return path
+
+
+def run(student: StudentFile, repeats: int, threads: Sequence[int] = ()) -> dict[str, Any]:
+    """All streams together, then each alone; then everything else, for each number of threads."""
     result: dict[str, Any] = {
         "settings": {"threads": torch.get_num_threads(), "batch": 1, "repeats": repeats, "window": student.window},
         "machine": {
@@ -172,11 +146,21 @@ def run(student: StudentFile, repeats: int) -> dict[str, Any]:
         "all": measure(student, repeats),
     }
     result["streams"] = {stream: measure(alone(student, stream), repeats) for stream in student.streams}
+    result["contests"], result["rivals"] = {}, {}
+    files: Files | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        for number in threads:
+            files = files or convert_all(student, Path(folder))
+            torch.set_num_threads(number)
+            contestants = students_contestants(student, files, number)
+            result["contests"][str(number)] = times_of(contestants, repeats)
+            result["rivals"][str(number)] = rivals_times(repeats, number)
+            torch.set_num_threads(1)
     return result
 
 
 def format_result(result: Mapping[str, Any]) -> str:
-    """A table for people."""
+    """Tables for people."""
     heads = ("eager ms", "int8 ms", "speed-up", "of least", "runtime ms", "speed-up", "new frame ms")
     lines = [f"{'streams':<9}" + "".join(f"{head:>13}" for head in heads)]
     for name, row in {"all": result["all"], **result["streams"]}.items():
@@ -185,21 +169,41 @@ def format_result(result: Mapping[str, Any]) -> str:
         cells.append("" if row["frame_ms"] is None else f"{row['frame_ms']:.4f}")
         lines.append(f"{name:<9}" + "".join(f"{cell:>13}" for cell in cells))
     lines.append(f"medians of {result['settings']['repeats']} interleaved calls, one thread, batch 1")
+    for threads, contestants in result["contests"].items():
+        lines += ["", f"{'a clip, all streams, threads: ' + threads:<46}{'median ms':>12}{'least ms':>12}"]
+        lines += [_row(name, times) for name, times in contestants.items()]
+        for rival, times in result["rivals"][threads].items():
+            lines.append(f"{rival} (random weights, {times['parameters'] / 1e6:.2f} M parameters)")
+            lines += [_row(f"  {name}", values) for name, values in times.items() if name != "parameters"]
     return "\n".join(lines)
+
+
+def _row(name: str, times: Mapping[str, Any]) -> str:
+    if "missing" in times:
+        return f"{name:<46}{times['missing']}"
+    return f"{name:<46}{times['median_ms']:>12.3f}{times['least_ms']:>12.3f}"
+
+
+def _thread_counts(text: str) -> tuple[int, ...]:
+    counts = tuple(int(part) for part in text.split(","))
+    if min(counts) < 1:
+        raise ValueError(text)
+    return counts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(description="int8 bundle against PyTorch eager, one thread, batch 1")
+    parser = argparse.ArgumentParser(description="int8 against other runtimes and networks, batch 1")
     parser.add_argument("--student", type=Path, help="student.pt (default: random weights)")
     parser.add_argument("--repeats", type=int, default=200, help="timed calls of each (%(default)s)")
+    parser.add_argument("--threads", type=_thread_counts, default=(), help="also against all others, such as 1,2")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
     try:
         student = random_student() if options.student is None else StudentFile.load(options.student)
-        result = run(student, options.repeats)
+        result = run(student, options.repeats, options.threads)
     except AsmaError as error:
         print(f"inference_speed: {error}", file=sys.stderr)
         return 2

@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Change, str, set[str]]] = {
 
 
 def measure(path: Path, every: int) -> dict[str, Any]:
-    """{case: share of clips with a right finding, share with another one}, in per cent, and the other kinds."""
+    """{case: share of clips with a right finding, and {kind: share} of the other findings}."""
     dataset = PreparedDataset.open(path)
     layout = dataset.info.layout
     clips = [np.asarray(dataset.clip(number)[:FRAMES, 0]) for number in range(0, len(dataset), every)]
@@ -96,8 +96,8 @@ def measure(path: Path, every: int) -> dict[str, Any]:
             found += bool(kinds & expected)
             others.update(kinds - expected)
         result[name] = {
-            "right": round(100 * found / len(clips), 2) if expected else None,
-            "others": {kind: round(100 * count / len(clips), 2) for kind, count in others.items()},
+            "right": round(found / len(clips), 4) if expected else None,
+            "others": {kind: round(count / len(clips), 4) for kind, count in others.items()},
         }
     return result
 
@@ -122,8 +122,8 @@ def main() -> None:
 def _text(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
-    wrong = f" (+{sum(value['others'].values()):g})" if value["others"] else ""
-    return ("-" if value["right"] is None else f"{value['right']:g}") + wrong
+    wrong = f" (+{100 * sum(value['others'].values()):.4g})" if value["others"] else ""
+    return ("-" if value["right"] is None else f"{100 * value['right']:.4g}") + wrong
 
 
 if __name__ == "__main__":

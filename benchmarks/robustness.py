@@ -137,7 +137,7 @@ def _with_gap(frames: int, fps: float, random: Random) -> tuple[np.ndarray, np.n
 
 
 def measure(data: Path, every: int, seed: int, only: str) -> dict[str, Any]:
-    """{split: {case: {"right": %, "lost": points, "warned": %}}} for all clips of ``test`` and the correct ones."""
+    """{split: {case: {"right": share, "lost_points": number, "warned": share}}} of ``test`` and the correct ones."""
     dataset = PreparedDataset.open(data)
     fps, names = dataset.info.fps, [name for name in ("test", "test-correct") if name in dataset.splits]
     numbers = dataset.split("test")[::every]
@@ -160,9 +160,9 @@ def measure(data: Path, every: int, seed: int, only: str) -> dict[str, Any]:
             chosen = np.isin(numbers, dataset.split(name))
             baseline = hits[case.baseline][chosen].mean()
             results[name][case.name] = {
-                "right": round(100 * hits[case.name][chosen].mean(), 2),
-                "lost": round(100 * (baseline - hits[case.name][chosen].mean()), 2),
-                "warned": round(100 * np.array(warned)[chosen].mean(), 2),
+                "right": round(float(hits[case.name][chosen].mean()), 4),
+                "lost_points": round(100 * float(baseline - hits[case.name][chosen].mean()), 2),
+                "warned": round(float(np.array(warned)[chosen].mean()), 4),
             }
     return {"clips": {name: int(np.isin(numbers, dataset.split(name)).sum()) for name in names}, **results}
 
@@ -180,11 +180,13 @@ def _scores(reader: Recognizer, clip: FloatArray, fps: float, timing: Timing | N
 
 def _rows(results: dict[str, Any]) -> Iterator[str]:
     names = list(results["clips"])
-    yield f"{'':46}" + "".join(f"{name + f' ({count})':>26}" for name, count in results["clips"].items())
-    yield f"{'':46}" + "".join(f"{'right':>10}{'lost':>8}{'warned':>8}" for _ in names)
+    yield f"{'':46}" + "".join(f"{name + f' ({count})':>28}" for name, count in results["clips"].items())
+    yield f"{'':46}" + "".join(f"{'right %':>10}{'lost':>8}{'warned %':>10}" for _ in names)
     for case in results[names[0]]:
         values = [results[name][case] for name in names]
-        yield f"{case:46}" + "".join(f"{v['right']:10.1f}{v['lost']:8.1f}{v['warned']:8.1f}" for v in values)
+        yield f"{case:46}" + "".join(
+            f"{100 * v['right']:10.1f}{v['lost_points']:8.1f}{100 * v['warned']:10.1f}" for v in values
+        )
 
 
 def main() -> None:

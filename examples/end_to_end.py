@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from asma_converters import convert
-from asma_converters.conversion import MAX_DROP, MIN_AGREEMENT
+from asma_converters.conversion import MAX_DROP_POINTS, MIN_AGREEMENT
 from asma_converters.errors import GateError
 from asma_edge.errors import AsmaError
 from asma_trainer import train
 from asma_trainer.cli.shared import progress
-from asma_trainer.evaluation.metrics import accuracy_table
+from asma_trainer.evaluation.metrics import accuracy_text
 from asma_trainer.report.build import Options, report_run
 
 SPEED_BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "inference_speed.py"
@@ -37,13 +37,15 @@ def main() -> int:
     parser.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto", help="of the training")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="override the recipe")
     parser.add_argument("--min-agreement", type=float, default=MIN_AGREEMENT, help="gate of the conversion, a fraction")
-    parser.add_argument("--max-drop", type=float, default=MAX_DROP, help="gate of the conversion, points of accuracy")
+    parser.add_argument(
+        "--max-drop", type=float, default=MAX_DROP_POINTS, help="gate of the conversion, percentage points of accuracy"
+    )
     options = parser.parse_args()
     try:
         run = train(options.data, options.recipe, options.out, overrides=options.set, precision=options.precision)
         bundle = options.out / f"{run.recipe.name}.tflite"
         print("== convert to int8", flush=True)
-        convert(run.student, bundle, max_drop=options.max_drop, min_agreement=options.min_agreement)
+        convert(run.student, bundle, max_drop_points=options.max_drop, min_agreement=options.min_agreement)
         print("== profile", flush=True)
         profile = command("-m", "asma_edge", "profile", str(bundle), "--json")
         (options.out / "profile.json").write_text(json.dumps(profile, indent=1), encoding="utf-8")
@@ -56,7 +58,7 @@ def main() -> int:
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"end_to_end: {error}", file=sys.stderr)
         return 2
-    print(accuracy_table(rows), json.dumps(summary, indent=1), f"report: {options.out / 'report.html'}", sep="\n")
+    print(accuracy_text(rows), json.dumps(summary, indent=1), f"report: {options.out / 'report.html'}", sep="\n")
     return 0
 
 

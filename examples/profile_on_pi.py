@@ -64,7 +64,7 @@ def card(measured: Profile) -> Iterator[tuple[str, str]]:
             "",
             f"at {sustained['fps']:g} frames per second a result is {age['p90']:.1f} ms old at 90 of 100, {late} late",
         )
-        yield "", f"CPU {sustained['cpu_percent']:.1f} % of one core"
+        yield "", f"CPU {100 * sustained['cpu_cores']:.1f} % of one core"
     memory = run["memory"]
     if memory["peak_mib"] and memory["numpy_mib"]:
         yield "memory", f"{memory['peak_mib']:.1f} MiB at most; Python and NumPy alone are {memory['numpy_mib']:.1f}"

@@ -32,9 +32,11 @@ def test_leaves_bundle_summary_and_report(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert set(summary["accuracy"]) == {"linear", "teacher", "student_float32", "student_int8"}
-    assert all(0 <= value <= 100 for value in summary["accuracy"].values())
+    assert all(0 <= value <= 1 for value in summary["accuracy"].values())
     assert summary["agreement"] > 0.8
     assert Path(summary["bundle"]).is_file()
     assert summary["speedup_vs_eager"] > 1
+    profile = json.loads((out / "profile.json").read_text())
+    assert summary["peak_rss_mib"] == profile["runs"][0]["peak_rss_mib"]
     assert "start" in done.stdout  # an action was seen in a recording that streamed by
     assert (out / "report.html").stat().st_size < 2_000_000

@@ -1,6 +1,6 @@
 """The shape of a profile: what `asma-edge profile --json` prints. None everywhere means: not measured.
 
-Times are milliseconds unless the name ends in ``_s``, memory is MiB (1,048,576 bytes).
+Times are milliseconds unless the name ends in ``_s``, memory is MiB (1,048,576 bytes), shares are fractions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TypedDict
 from asma_edge.hardware import Machine
 from asma_edge.profiling.sensors import Throttling
 
-FORMAT = 2  # of the JSON; 1 had no stages inside invoke, no series and no fresh process
+FORMAT = 3  # of the JSON; 1 had no stages inside invoke, no series and no fresh process; 2 had per cent of a core
 
 
 class Spread(TypedDict):
@@ -67,8 +67,8 @@ class Sustained(TypedDict):
     """Updates for some seconds, at a camera's rate (``fps``) or flat out (``fps`` None).
 
     ``result_age_ms`` is from the moment a frame was due to its result, so it includes waiting for the frame before;
-    ``cpu_percent`` is of one core; ``temperature_c`` the highest, ``clock_mhz`` the lowest seen; ``throttled_now`` the
-    states that held at some moment of the run.
+    ``cpu_cores`` is how many cores it kept busy, on average; ``temperature_c`` the highest, ``clock_mhz`` the lowest
+    seen; ``throttled_now`` the states that held at some moment of the run.
     """
 
     seconds: float
@@ -78,7 +78,7 @@ class Sustained(TypedDict):
     late_frames: int | None
     result_age_ms: Spread | None
     update_ms: Spread
-    cpu_percent: float
+    cpu_cores: float
     rss_growth_mib: float
     temperature_c: float | None
     clock_mhz: float | None

@@ -103,7 +103,7 @@ def sustain(
         late_frames=late if paced else None,
         result_age_ms=ages.spread() if paced else None,
         update_ms=record.all.spread(),
-        cpu_percent=100 * cpu / elapsed,
+        cpu_cores=cpu / elapsed,
         rss_growth_mib=series["rss_mib"][-1] - series["rss_mib"][0],
         temperature_c=max((value for value in series["temperature_c"] if value is not None), default=None),
         clock_mhz=min((value for value in series["clock_mhz"] if value is not None), default=None),

@@ -130,7 +130,7 @@ def _sustained(run: Sustained, unit: str) -> str:
         words[0] += f", {run['frames_per_second']:,.0f} {unit} per second"
     else:
         words[0] += f" at {run['fps']:g} fps, {run['late_frames']} of {run['frames']} {unit} late"
-    words.append(f"CPU {run['cpu_percent']:.1f} % of a core")
+    words.append(f"CPU {100 * run['cpu_cores']:.1f} % of a core")
     words.append(f"memory {run['rss_growth_mib']:+.2f} MiB")
     if run["temperature_c"] is not None:
         words.append(f"at most {run['temperature_c']:.1f} °C")
@@ -181,7 +181,7 @@ def _pairs(one: Run, two: Run, ratios: Mapping[str, Any]) -> Iterator[tuple[str,
     yield "peak memory, MiB", one["peak_rss_mib"], two["peak_rss_mib"], 1, ""
     paced = one["sustained"], two["sustained"]
     if paced[0] and paced[1]:
-        yield "CPU paced, %", paced[0]["cpu_percent"], paced[1]["cpu_percent"], 1, ""
+        yield "CPU paced, %", 100 * paced[0]["cpu_cores"], 100 * paced[1]["cpu_cores"], 1, ""
 
 
 def _spread(run: Run, key: str) -> Spread | None:

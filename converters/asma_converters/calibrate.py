@@ -2,7 +2,8 @@
 
 The range is the true minimum and maximum. A moving average clips rare but large activations and costs many points
 of accuracy on such small networks. Only the standardised input, whose rare sensor glitches reach tens of standard
-deviations, takes the range of least squared error.
+deviations, takes the range of least squared error; all the rest is measured with the input clipped to that range, as
+the device will see it.
 """
 
 from __future__ import annotations
@@ -10,48 +11,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from asma_converters.interpreter import SignatureModel
+from asma_converters.activations import Activations
 from asma_converters.ir import Graph, Quantize, Tensor
-from asma_converters.quantize import Range, best_range
-from asma_converters.tflite_writer import write_model
+from asma_converters.parallel import in_parts
+from asma_converters.quantize import Range, best_range, passed_through, scale_of
+from asma_edge.skeleton import FloatArray
 
 
-class FloatGraph:
-    """A float32 graph that shows every activation."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        exposed = graph.exposed()
-        self._model = SignatureModel(write_model({"all": exposed}, None), "all")
-
-    def __call__(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[Tensor, npt.NDArray[np.float32]]:
-        """{tensor: its values}, inputs included."""
-        given = {name: np.ascontiguousarray(values, np.float32) for name, values in inputs.items()}
-        outputs = self._model(given)
-        result = {tensor: given[name] for name, tensor in self._graph.inputs.items()}
-        for op in self._graph.ops:
-            result[op.y] = result[op.x] if isinstance(op, Quantize) else outputs[op.y.name]
-        return result
-
-
-def calibrate(graph: Graph, clips: Mapping[str, npt.NDArray[np.float32]]) -> dict[Tensor, Range]:
+def calibrate(graph: Graph, clips: Mapping[str, FloatArray]) -> dict[Tensor, Range]:
     """(minimum, maximum) of every activation over the clips, through the float32 file itself.
 
     Args:
-        graph: the clip graph.
+        graph: the clip graph; its inputs are real and reach the rest through `Quantize`.
         clips: {input: (n, ...)}, n >= 1.
     """
-    model = FloatGraph(graph)
-    ranges: dict[Tensor, Range] = {}
-    standardised: dict[Tensor, list[npt.NDArray[np.float32]]] = {
-        op.y: [] for op in graph.ops if isinstance(op, Quantize)
-    }
-    for number in range(len(next(iter(clips.values())))):
-        for tensor, values in model({name: clip[number : number + 1] for name, clip in clips.items()}).items():
-            low, high = ranges.get(tensor, (0.0, 0.0))
-            ranges[tensor] = min(low, float(values.min())), max(high, float(values.max()))
-            if tensor in standardised:
-                standardised[tensor].append(values)
-    return ranges | {tensor: best_range(np.concatenate(parts)) for tensor, parts in standardised.items()}
+    entries = [op for op in graph.ops if isinstance(op, Quantize)]
+    others = [op for op in graph.ops if op not in entries]
+    real = Graph(graph.inputs, {}, [op for op in others if op.y.real])
+    rest = Graph({op.y.name: op.y for op in entries}, {}, [op for op in others if not op.y.real])
+    count = len(next(iter(clips.values())))
+
+    def standardise(part: slice) -> dict[Tensor, FloatArray]:
+        model = Activations(real)
+        rows = [model({name: clip[number : number + 1] for name, clip in clips.items()}) for number in _numbers(part)]
+        return {op.y: np.concatenate([row[op.x] for row in rows]) for op in entries}
+
+    parts = in_parts(standardise, count)
+    inputs = {op.y: np.concatenate([values[op.y] for values in parts]) for op in entries}
+    ranges = {tensor: best_range(values) for tensor, values in inputs.items()}
+    seen = {tensor.name: np.clip(values, *scale_of(*ranges[tensor]).limits) for tensor, values in inputs.items()}
+
+    def measure(part: slice) -> dict[Tensor, Range]:
+        model = Activations(rest)
+        found = dict.fromkeys(model.shown, (0.0, 0.0))
+        for number in _numbers(part):
+            for tensor, values in model({name: clip[number : number + 1] for name, clip in seen.items()}).items():
+                found[tensor] = _union(found[tensor], (float(values.min()), float(values.max())))
+        return found
+
+    for found in in_parts(measure, count):
+        for tensor, span in found.items():
+            ranges[tensor] = _union(ranges.get(tensor, span), span)
+    for op in graph.ops:  # what only passes numbers on holds none but those of its operands
+        for x in passed_through(op):
+            ranges[op.y] = _union(ranges.get(op.y, ranges[x]), ranges[x])
+    return ranges
+
+
+def _numbers(part: slice) -> range:
+    return range(part.start, part.stop)
+
+
+def _union(a: Range, b: Range) -> Range:
+    return min(a[0], b[0]), max(a[1], b[1])

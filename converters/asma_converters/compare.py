@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from asma_converters.errors import ConversionError, GateError
+from asma_converters.parallel import in_parts
 from asma_edge.fusion import fuse
 from asma_edge.skeleton import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 Logits = Mapping[str, FloatArray]  # {stream: (n, K)}
 
-_BATCH = 64
+_BATCH = 32  # larger ones fall out of the caches of small processors
 # Stages before quantisation only reorder the same arithmetic.
 _EXACT = 1e-3  # largest logit difference, relative to the largest logit (at least 1)
 
@@ -28,10 +29,11 @@ class Stage:
     """One form of the model, judged on the golden clips.
 
     Attributes:
-        name: ``torch``, ``deploy``, ``onnx``, ``float32`` or ``int8``.
+        name: ``torch``, ``deploy``, ``onnx``, ``float32``, ``int8`` or ``qdq``.
         difference: largest |logit difference| from the stage before, over all streams; 0 for the first stage.
         agreement: share of clips whose fused top-1 class is that of the stage before; 1 for the first stage.
-        accuracy: share of clips whose fused top-1 class is the label.
+        accuracy: window accuracy: share of golden clips whose fused top-1 class is the label, each judged by one
+            window. `WholeClips` has the accuracy of whole clips.
         size: bytes of the file of this stage, where it has one.
     """
 
@@ -48,13 +50,20 @@ class Stage:
 
 def torch_logits(models: Mapping[str, nn.Module], clips: Logits) -> dict[str, FloatArray]:
     """{stream: (n, K)} of PyTorch modules that map (n, T, V, 3) to (n, K)."""
-    result: dict[str, FloatArray] = {}
-    with torch.inference_mode():
-        for stream, model in models.items():
-            values = torch.from_numpy(clips[stream])
-            parts = [model.eval()(values[i : i + _BATCH]) for i in range(0, len(values), _BATCH)]
-            result[stream] = torch.cat(parts).numpy()
-    return result
+    for model in models.values():
+        model.eval()
+
+    def some(part: slice) -> dict[str, FloatArray]:
+        result: dict[str, FloatArray] = {}
+        with torch.inference_mode():
+            for stream, model in models.items():
+                values = torch.from_numpy(clips[stream][part])
+                rows = [model(values[start : start + _BATCH]) for start in range(0, len(values), _BATCH)]
+                result[stream] = torch.cat(rows).numpy()
+        return result
+
+    parts = in_parts(some, len(next(iter(clips.values()))))
+    return {stream: np.concatenate([logits[stream] for logits in parts]) for stream in models}
 
 
 class Comparison:
@@ -68,6 +77,7 @@ class Comparison:
     def __init__(self, labels: IntArray, fusion: Sequence[float], temperature: float) -> None:
         self._labels, self._fusion, self._temperature = labels, fusion, temperature
         self._logits: list[Logits] = []
+        self._inexact: list[int] = []  # positions of the stages that gates judge
         self.stages: list[Stage] = []
 
     def add(self, name: str, logits: Logits, *, size: int | None = None, exact: bool = True) -> Stage:
@@ -102,6 +112,8 @@ class Comparison:
                     got=f"a difference of {difference:.1e}",
                     hint="this is a converter bug: please report it with the student file",
                 )
+        if not exact:
+            self._inexact.append(len(self._logits))
         self._logits.append(logits)
         stage = Stage(
             name=name,
@@ -116,6 +128,10 @@ class Comparison:
     def agreement(self, a: int, b: int) -> float:
         """Share of clips with the same fused top-1 class in the stages of two positions."""
         return float((self._top(a) == self._top(b)).mean())
+
+    def agreement_of(self, name: str) -> float:
+        """Share of clips with the same fused top-1 class in the first stage and the one of a name."""
+        return self.agreement([stage.name for stage in self.stages].index(name), 0)
 
     def _top(self, position: int) -> IntArray:
         stacked = np.stack(list(self._logits[position].values()), axis=1)
@@ -133,18 +149,18 @@ class Comparison:
         """Whether the student itself is no better than guessing: its labels or its golden clips are wrong."""
         return self.stages[0].accuracy <= self.chance and self.chance > 0
 
-    def gate(self, max_drop: float, min_agreement: float, min_accuracy: float | None = None) -> None:
-        """Judge the last stage against the first, and the first against the labels.
+    def gate(self, max_drop_points: float, min_agreement: float, min_accuracy: float | None = None) -> None:
+        """Judge every stage that is not exact (or the last) against the first, and the first against the labels.
 
         Args:
-            max_drop: largest loss of accuracy, in points.
+            max_drop_points: largest loss of accuracy, in percentage points.
             min_agreement: smallest share of clips with the same top-1 class.
             min_accuracy: smallest accuracy of the student itself; None: better than guessing.
 
         Raises:
             GateError: one of them is exceeded.
         """
-        first, last = self.stages[0], self.stages[-1]
+        first = self.stages[0]
         if self.only_guesses if min_accuracy is None else first.accuracy < min_accuracy - 1e-9:
             guessing = f"better than guessing, which gives {100 * self.chance:.2f} %"
             raise GateError(
@@ -153,16 +169,22 @@ class Comparison:
                 got=f"{100 * first.accuracy:.2f} % on {len(self._labels)} golden clips",
                 hint="check the order of its labels and its golden clips, train it longer, or set --min-accuracy 0",
             )
-        drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(-1, 0)
+        for position in self._inexact or [len(self.stages) - 1]:
+            self._gate_stage(position, max_drop_points, min_agreement)
+
+    def _gate_stage(self, position: int, max_drop_points: float, min_agreement: float) -> None:
+        first, last = self.stages[0], self.stages[position]
+        drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(position, 0)
         failed = []
-        if drop > max_drop + 1e-9:
+        if drop > max_drop_points + 1e-9:
             failed.append(f"accuracy {100 * last.accuracy:.2f} %, {drop:.2f} points below {100 * first.accuracy:.2f} %")
         if agreement < min_agreement - 1e-9:
             failed.append(f"agreement {100 * agreement:.2f} %")
         if failed:
             raise GateError(
                 f"the {last.name} model is too far from the student; nothing was written",
-                expected=f"at most {max_drop:g} points of accuracy lost, at least {100 * min_agreement:g} % agreement",
+                expected=f"at most {max_drop_points:g} points of accuracy lost, "
+                f"at least {100 * min_agreement:g} % agreement",
                 got="; ".join(failed) + f" on {len(self._labels)} golden clips",
                 hint="give the student more calibration clips, use --precision float32, or relax the gates",
             )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from asma_converters.activations import Layer, layers_of
 from asma_converters.build import check_window, clip_graph, stream_graph
 from asma_converters.calibrate import calibrate
 from asma_converters.card import model_card
@@ -20,11 +20,15 @@ from asma_converters.errors import ConversionError
 from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
 from asma_converters.fold import FoldedStudent, fold
 from asma_converters.golden import golden_poses
-from asma_converters.interpreter import SignatureModel, delegated_nodes
+from asma_converters.interpreter import SignatureModel, clip_logits, delegated_nodes
 from asma_converters.ir import Graph
+from asma_converters.onnx_writer import write_onnx
 from asma_converters.quantize import Scale, borrow, quantisation_of
-from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, versions
+from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, Target, versions
+from asma_converters.settings import check_onnx_options, check_student, choose_mode
+from asma_converters.speed import Speed, SpeedTest, speed_warnings
 from asma_converters.tflite_writer import write_model
+from asma_converters.whole_clips import HeldOut, check_held_out, judge_whole_clips
 from asma_edge.bundle import Bundle, BundleInfo, write_bundle
 from asma_edge.files import atomic_file, check_output
 from asma_edge.restamp import golden_arrays
@@ -32,7 +36,7 @@ from asma_edge.verify import verify
 from asma_trainer.models.count import count_macs, count_parameters
 from asma_trainer.student_file import StudentFile
 
-MAX_DROP = 0.5
+MAX_DROP_POINTS = 0.5
 MIN_AGREEMENT = 0.985
 
 Progress = Callable[[str], None]
@@ -44,10 +48,15 @@ def convert(
     *,
     precision: Precision = "int8",
     mode: Mode | None = None,
-    max_drop: float = MAX_DROP,
+    target: Target = "arm",
+    max_drop_points: float = MAX_DROP_POINTS,
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
     onnx: Path | None = None,
+    dynamic_batch: bool = False,
+    qdq: Path | None = None,
+    held_out: HeldOut | None = None,
+    speed_test: SpeedTest | None = None,
     progress: Progress | None = None,
 ) -> ConversionReport:
     """Convert a student and write its bundle.
@@ -57,10 +66,16 @@ def convert(
         output: of the bundle, by convention NAME.tflite; NAME becomes the bundle's name.
         precision: of the model.
         mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
-        max_drop: largest loss of accuracy on the golden clips, in points.
+        target: ``x86`` treats groups of frames as channels in the clip graph, which suits wide vector units; the
+            numbers are the same.
+        max_drop_points: largest loss of accuracy on the golden clips, in percentage points.
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
+        dynamic_batch: of that file: it takes any number of clips a call.
+        qdq: also write the int8 model here, as ONNX with the same scales.
+        held_out: whole clips, to report clip accuracies too.
+        speed_test: `compare_speed`, to report whether int8 is faster than float32 on this machine; None: not measured.
         progress: called with a line before each step.
 
     Raises:
@@ -70,131 +85,147 @@ def convert(
         OutputError: a file cannot be written under its name.
         ExtraMissingError: an ONNX file was asked for, and the packages for it are not installed.
         BundleError: the student's description cannot be written as a bundle.
+        DataError: the whole clips are not for this student.
     """
     output, say = Path(output), progress or (lambda text: None)
-    check_output(output)
-    if onnx is not None:
-        check_output(onnx, [output])
+    others = [path for path in (onnx, qdq) if path is not None]
+    for number, path in enumerate([output, *others]):
+        check_output(path, [output, *others][:number])
+    if others:
         check_packages()
-    _check_student(student)
-    mode = _choose_mode(student, precision, mode, max_drop, min_agreement, min_accuracy)
+    check_student(student)
+    if held_out is not None:
+        check_held_out(student, held_out)
+    mode = choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
+    check_onnx_options(precision, onnx, dynamic_batch, qdq)
 
-    with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_file:
-        model, comparison, warnings = _run_stages(student, precision, mode, onnx_file, say)
-        comparison.gate(max_drop, min_agreement, min_accuracy)
+    with contextlib.ExitStack() as files:
+        onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
+        found = _run_stages(student, precision, mode, target, onnx_file, dynamic_batch, qdq_file, say)
+        comparison, warnings = found.comparison, found.warnings
+        comparison.gate(max_drop_points, min_agreement, min_accuracy)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
         if not student.sealed:
             warnings += ("the student file has no digest, as older versions wrote it: damage would not be noticed",)
         say("verify and write the bundle")
         info = _describe(student, output, precision, mode)
+        clip = SignatureModel(found.model, "clip")
+        golden = golden_arrays(
+            info, golden_poses(student), lambda inputs: np.stack(list(clip.logits(inputs).values()), axis=1)
+        )
+        bundle = Bundle(output, info, found.model, {}, golden, "", 0)
+        _check_bundle(bundle)
         report = ConversionReport(
             output=output,
             precision=precision,
             mode=mode,
+            target=target,
             stages=tuple(comparison.stages),
-            agreement=comparison.agreement(-1, 0),
-            max_drop=float(max_drop),
+            agreement=comparison.agreement_of(precision),
+            max_drop_points=float(max_drop_points),
             min_agreement=float(min_agreement),
             parameters=info.parameters,
             macs=info.macs,
-            model_bytes=len(model),
+            model_bytes=len(found.model),
             file_bytes=0,
             calibration_clips=len(student.calibration),
             golden_clips=len(student.golden),
             warnings=warnings,
             onnx=onnx,
+            qdq=qdq,
+            layers=found.layers,
+            whole_clips=None if held_out is None else judge_whole_clips(student, bundle, held_out),
         )
-        # The bundle's own copy has no local paths, nor the size of the file it is part of.
-        values = {k: v for k, v in report.to_dict().items() if k not in ("output", "onnx", "file_bytes")}
+        # The bundle's own copy has no local paths, nor the size of the file it is part of, nor times of this machine.
+        own = ("output", "onnx", "qdq", "file_bytes", "speeds")
+        values = {k: v for k, v in report.to_dict().items() if k not in own}
         values |= {"format": REPORT_VERSION, "versions": versions()}
-        card = model_card(info, comparison.stages, len(student.golden))
-        clip = SignatureModel(model, "clip")
-        golden = golden_arrays(
-            info, golden_poses(student), lambda inputs: np.stack(list(clip.logits(inputs).values()), axis=1)
-        )
-        _check_bundle(Bundle(output, info, model, values, golden, card, 0))
-        write_bundle(output, model, info, golden=golden, report=values, card=card)
-    return dataclasses.replace(report, file_bytes=output.stat().st_size)
+        write_bundle(output, found.model, info, golden=golden, report=values, card=model_card(info, report))
+    speeds: tuple[Speed, ...] = ()
+    if speed_test is not None and precision == "int8":
+        say("time int8 against float32")
+        speeds = tuple(speed_test(found.model, found.float_model, found.signatures))
+    return dataclasses.replace(
+        report, file_bytes=output.stat().st_size, speeds=speeds, warnings=warnings + speed_warnings(speeds)
+    )
+
+
+class _Found(NamedTuple):
+    """What the stages give: the model and its float32 form with the same signatures, and what was measured."""
+
+    model: bytes
+    float_model: bytes
+    signatures: tuple[str, ...]
+    comparison: Comparison
+    layers: tuple[Layer, ...]
+    warnings: tuple[str, ...]
 
 
 def _run_stages(
-    student: StudentFile, precision: Precision, mode: Mode, onnx_file: Path | None, say: Progress
-) -> tuple[bytes, Comparison, tuple[str, ...]]:
-    """The model's bytes, every stage compared with the one before, and warnings."""
+    student: StudentFile,
+    precision: Precision,
+    mode: Mode,
+    target: Target,
+    onnx_file: Path | None,
+    dynamic_batch: bool,
+    qdq_file: Path | None,
+    say: Progress,
+) -> _Found:
+    """Every stage, compared with the one before."""
+    folded, comparison = fold_student(student, say)
+    clips = student.inputs(student.golden)
+    if onnx_file is not None:
+        say("export ONNX")
+        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints, dynamic=dynamic_batch)
+        comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
+
+    say("write the float32 model")
+    graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window, grouped=target == "x86")}
+    if mode == "stream":
+        graphs["stream"] = stream_graph(folded, student.window)
+    model = float_model = write_model(graphs, None)
+    say("logits of the float32 model")
+    comparison.add("float32", clip_logits(model, clips), size=len(model))
+    scales: dict[str, dict[Any, Scale]] | None = None
+    layers: tuple[Layer, ...] = ()
+    if precision == "int8":
+        say(f"calibrate on {len(student.calibration)} clips")
+        reference = clip_graph(folded, student.window, grouped=False)
+        known = quantisation_of(reference, calibrate(reference, student.inputs(student.calibration)))
+        say("measure the noise of the layers")
+        layers = layers_of(reference, known, clips)
+        say("write the int8 model")
+        # The graphs take over the parameters found frame by frame.
+        scales = {signature: borrow(graph, reference, known) for signature, graph in graphs.items()}
+        model = write_model(graphs, scales)
+        say("logits of the int8 model")
+        comparison.add("int8", clip_logits(model, clips), size=len(model), exact=False)
+        if qdq_file is not None:
+            say("write the QDQ file")
+            qdq_file.write_bytes(write_onnx(graphs["clip"], scales["clip"]))
+            comparison.add("qdq", onnx_logits(qdq_file, clips), size=qdq_file.stat().st_size, exact=False)
+    say("check the delegate")
+    return _Found(model, float_model, tuple(graphs), comparison, layers, _check_delegation(model, graphs, scales))
+
+
+def fold_student(student: StudentFile, say: Progress) -> tuple[dict[str, FoldedStudent], Comparison]:
+    """{stream: folded student}, and the comparison that begins with the student and its folded form.
+
+    Raises:
+        ConversionError: the student cannot be folded, or does not fit its own description.
+    """
     say("fold BatchNorms")
     folded = {stream: fold(model) for stream, model in student.models.items()}
     _check_fit(student, folded)
     clips = student.inputs(student.golden)
     comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
+    say("reference logits in PyTorch")
     comparison.add("torch", torch_logits(student.models, clips))
+    say("logits of the folded student")
     deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
     comparison.add("deploy", torch_logits(deploy, clips))
-
-    if onnx_file is not None:
-        say("export ONNX")
-        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints)
-        comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
-
-    say("write the float32 model")
-    graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window)}
-    if mode == "stream":
-        graphs["stream"] = stream_graph(folded, student.window)
-    model = write_model(graphs, None)
-    comparison.add("float32", SignatureModel(model, "clip").logits(clips), size=len(model))
-    scales: dict[str, dict[Any, Scale]] | None = None
-    if precision == "int8":
-        say(f"calibrate on {len(student.calibration)} clips")
-        scales = _quantise(student, folded, graphs)
-        model = write_model(graphs, scales)
-        comparison.add("int8", SignatureModel(model, "clip").logits(clips), size=len(model), exact=False)
-    return model, comparison, _check_delegation(graphs, scales)
-
-
-def _check_student(student: StudentFile) -> None:
-    problem = student.problem()
-    if problem:
-        raise ConversionError(
-            f"this student cannot be converted: {problem}",
-            expected="a student as `asma-train` writes it",
-            got=problem,
-            hint="distil the student again",
-        )
-
-
-def _choose_mode(
-    student: StudentFile,
-    precision: Precision,
-    mode: Mode | None,
-    max_drop: float,
-    min_agreement: float,
-    min_accuracy: float | None,
-) -> Mode:
-    """The mode, after checking the options."""
-    problem = (
-        f"precision '{precision}'" if precision not in ("int8", "float32")
-        else f"mode '{mode}'" if mode not in (None, "clip", "stream")
-        else f"max_drop {max_drop}" if not (math.isfinite(max_drop) and max_drop >= 0)
-        else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
-        else f"min_accuracy {min_accuracy}" if min_accuracy is not None and not 0 <= min_accuracy <= 1
-        else ""
-    )  # fmt: skip
-    if problem:
-        raise ConversionError(
-            "unusable conversion settings",
-            expected="precision int8 or float32, mode clip or stream, max_drop >= 0, the others from 0 to 1",
-            got=problem,
-            hint="see asma-convert --help",
-        )
-    streams = student.kind == "device" and student.sampling == "window"
-    if mode == "stream" and not streams:
-        raise ConversionError(
-            "this student cannot be streamed",
-            expected="a `device` student (valid convolutions) trained with sampling `window`",
-            got=f"a `{student.kind}` student with sampling `{student.sampling}`",
-            hint="convert it with --mode clip, or distil a `device` student",
-        )
-    return mode or ("stream" if streams else "clip")
+    return folded, comparison
 
 
 def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
@@ -218,22 +249,15 @@ def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
         )
 
 
-def _quantise(
-    student: StudentFile, folded: dict[str, FoldedStudent], graphs: dict[str, Graph]
-) -> dict[str, dict[Any, Scale]]:
-    """{signature: parameters}: ranges from the calibration clips, frame by frame, taken over by every graph."""
-    reference = clip_graph(folded, student.window, grouped=False)
-    ranges = calibrate(reference, student.inputs(student.calibration))
-    known = quantisation_of(reference, ranges)
-    return {signature: borrow(graph, reference, known) for signature, graph in graphs.items()}
-
-
-def _check_delegation(graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None) -> tuple[str, ...]:
+def _check_delegation(
+    model: bytes, graphs: dict[str, Graph], scales: dict[str, dict[Any, Scale]] | None
+) -> tuple[str, ...]:
     """Warnings; raises if the runtime's fast kernels would not take a graph as a whole."""
     warnings = []
-    for signature, graph in graphs.items():
-        # The runtime lists operators of a file's first graph only, so each graph is written alone.
-        model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
+    for number, (signature, graph) in enumerate(graphs.items()):
+        # The runtime lists operators of a file's first graph only, so the others are written alone.
+        if number:
+            model = write_model({signature: graph}, None if scales is None else {signature: scales[signature]})
         nodes = delegated_nodes(model)
         if nodes is None:
             warnings.append(f"graph '{signature}': this runtime does not tell whether XNNPACK runs it")
@@ -252,6 +276,7 @@ def _describe(student: StudentFile, output: Path, precision: Precision, mode: Mo
     return BundleInfo(
         name=output.stem,
         mode=mode,
+        hop=config.stride if mode == "stream" else 1,
         sampling=student.sampling,
         precision=precision,
         streams=student.streams,
@@ -291,7 +316,7 @@ def convert_file(path: Path, output: Path | None = None, **options: Any) -> Conv
         OutputError: an output would replace the student, or what is not a regular file.
     """
     output = path.with_suffix(".tflite") if output is None else output
-    for written in (output, options.get("onnx")):
+    for written in (output, options.get("onnx"), options.get("qdq")):
         if written is not None:
             check_output(written, [path])
     return convert(StudentFile.load(path), output, **options)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
 from asma_converters.errors import GraphError
+from asma_converters.parallel import in_parts
 
 Numbers = npt.NDArray[Any]
 
@@ -80,6 +81,16 @@ class SignatureModel:
             for name, detail in self.inputs.items()
             if name.startswith("state_")
         }
+
+
+def clip_logits(model: bytes, clips: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+    """{stream: (n, K)} of the signature ``clip`` on {stream: (n, T, V, 3)}, in several threads."""
+
+    def some(part: slice) -> dict[str, npt.NDArray[np.float32]]:
+        return SignatureModel(model, "clip").logits({stream: values[part] for stream, values in clips.items()})
+
+    parts = in_parts(some, len(next(iter(clips.values()))))
+    return {stream: np.concatenate([logits[stream] for logits in parts]) for stream in clips}
 
 
 def delegated_nodes(model: bytes) -> int | None:

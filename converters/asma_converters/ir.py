@@ -32,7 +32,7 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """2-D convolution of stride 1; weight (Co, height, width, Ci), bias (Co,)."""
+    """2-D convolution; weight (Co, height, width, Ci), bias (Co,); the stride goes along the height."""
 
     x: Tensor
     y: Tensor
@@ -40,6 +40,20 @@ class Conv:
     bias: Array
     same: bool
     relu: bool
+    stride: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Depthwise:
+    """2-D convolution within each channel; weight (C, height, width), bias (C,); the stride goes along the height."""
+
+    x: Tensor
+    y: Tensor
+    weight: Array
+    bias: Array
+    same: bool
+    relu: bool
+    stride: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +139,7 @@ class Quantize:
     y: Tensor
 
 
-Op = Conv | Dense | Transpose | Reshape | Slice | Concat | Add | Mean | Multiply | Quantize
+Op = Conv | Depthwise | Dense | Transpose | Reshape | Slice | Concat | Add | Mean | Multiply | Quantize
 
 
 @dataclass
@@ -154,11 +168,6 @@ class Graph:
         """{role: the tensor that has it}."""
         return {tensor.role: tensor for tensor in self.tensors if tensor.role}
 
-    def exposed(self) -> Graph:
-        """This graph with every activation that a float32 model computes as an output, named as the tensor."""
-        outputs = {op.y.name: op.y for op in self.ops if not isinstance(op, Quantize)}
-        return Graph(self.inputs, outputs, self.ops, self.ties)
-
     def input(self, name: str, shape: Sequence[int], role: str = "", *, real: bool = False) -> Tensor:
         """Declare an input of the signature."""
         if name in self.inputs:
@@ -178,18 +187,49 @@ class Graph:
         return Tensor(name, tuple(int(size) for size in shape), role, real)
 
     def conv(
-        self, x: Tensor, weight: Array, bias: Array, *, same: bool = False, relu: bool = False, role: str = ""
+        self,
+        x: Tensor,
+        weight: Array,
+        bias: Array,
+        *,
+        same: bool = False,
+        relu: bool = False,
+        stride: int = 1,
+        role: str = "",
     ) -> Tensor:
-        """(N, H, W, Ci) to (N, H', W', Co); ``same`` pads with zeros, else only whole kernels count."""
+        """(N, H, W, Ci) to (N, H', W', Co); ``same`` pads with zeros, else only whole kernels count.
+
+        With a stride, padding would not be PyTorch's.
+        """
         _check(len(x.shape) == 4 and weight.ndim == 4 and x.shape[3] == weight.shape[3], "conv", x.shape, weight.shape)
+        y = self._window(x, weight, bias, same, stride, role)
+        self.ops.append(Conv(x, y, weight, bias, same, relu, stride))
+        return y
+
+    def depthwise(
+        self,
+        x: Tensor,
+        weight: Array,
+        bias: Array,
+        *,
+        same: bool = False,
+        relu: bool = False,
+        stride: int = 1,
+        role: str = "",
+    ) -> Tensor:
+        """(N, H, W, C) to (N, H', W', C), each channel by itself; see `conv`."""
+        _check(len(x.shape) == 4 and weight.ndim == 3 and x.shape[3] == len(weight), "depthwise", x.shape, weight.shape)
+        y = self._window(x, weight, bias, same, stride, role)
+        self.ops.append(Depthwise(x, y, weight, bias, same, relu, stride))
+        return y
+
+    def _window(self, x: Tensor, weight: Array, bias: Array, same: bool, stride: int, role: str) -> Tensor:
         _check(bias.shape == weight.shape[:1], "conv bias", weight.shape, bias.shape)
         N, H, W, _ = x.shape
         if not same:
-            H, W = H - weight.shape[1] + 1, W - weight.shape[2] + 1
-        _check(H > 0 and W > 0, "conv", x.shape, weight.shape)
-        y = self._new((N, H, W, len(weight)), role)
-        self.ops.append(Conv(x, y, weight, bias, same, relu))
-        return y
+            H, W = (H - weight.shape[1]) // stride + 1, W - weight.shape[2] + 1
+        _check(H > 0 and W > 0 and not (same and stride > 1), "conv", x.shape, weight.shape)
+        return self._new((N, H, W, len(weight)), role)
 
     def dense(self, x: Tensor, weight: Array, bias: Array, *, relu: bool = False, role: str = "") -> Tensor:
         """x taken as rows of Ci numbers, to (rows, Co)."""

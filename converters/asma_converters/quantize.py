@@ -9,8 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_converters.errors import GraphError
-from asma_converters.ir import Add, Array, Concat, Conv, Dense, Graph, Mean, Op, Reshape, Slice, Tensor, Transpose
-from asma_edge.model_check import ADD_RESCALE, RESCALE
+from asma_converters.ir import (
+    Add,
+    Array,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Graph,
+    Mean,
+    Op,
+    Reshape,
+    Slice,
+    Tensor,
+    Transpose,
+)
+from asma_edge.operator_check import ADD_RESCALE, RESCALE
 
 _MIN_RANGE = 1e-6
 _SHARES = tuple(float(share) for share in np.geomspace(1.0, 0.05, 25))
@@ -25,6 +39,11 @@ class Scale(NamedTuple):
 
     scale: float
     zero_point: int
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest real number that int8 can show."""
+        return self.scale * (-128 - self.zero_point), self.scale * (127 - self.zero_point)
 
 
 Quantisation = Mapping[Tensor, Scale]
@@ -46,7 +65,7 @@ class _Classes:
     def __init__(self, graph: Graph) -> None:
         self._parent: dict[Tensor, Tensor] = {tensor: tensor for tensor in graph.tensors}
         for op in graph.ops:
-            for x in _passed_through(op):
+            for x in passed_through(op):
                 self._join(op.y, x)
         for a, b in graph.ties:
             self._join(a, b)
@@ -60,7 +79,7 @@ class _Classes:
         self._parent[self.find(a)] = self.find(b)
 
 
-def _passed_through(op: Op) -> tuple[Tensor, ...]:
+def passed_through(op: Op) -> tuple[Tensor, ...]:
     """Inputs whose int8 numbers an operator copies unchanged to its output."""
     if isinstance(op, Concat):
         return op.xs
@@ -117,7 +136,7 @@ def _least_scales(op: Op, scales: Mapping[Tensor, Scale], classes: _Classes) -> 
     def scale(tensor: Tensor) -> float:
         return scales[classes.find(tensor)].scale
 
-    if isinstance(op, Conv | Dense):
+    if isinstance(op, Conv | Depthwise | Dense):
         largest = max(float(np.abs(op.weight).max()) / 127.0, float(np.abs(op.bias).max()) / (scale(op.x) * _MAX_BIAS))
         return [(op.y, scale(op.x) * largest / RESCALE[1] * _MARGIN)]
     if isinstance(op, Mean):

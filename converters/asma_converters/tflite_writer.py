@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
@@ -20,6 +19,7 @@ from asma_converters.ir import (
     Concat,
     Conv,
     Dense,
+    Depthwise,
     Graph,
     Mean,
     Multiply,
@@ -30,32 +30,14 @@ from asma_converters.ir import (
     Tensor,
     Transpose,
 )
+from asma_converters.packing import Buffer, Builder, Parameters
 from asma_converters.quantize import Quantisation, quantise_constant, quantise_weights
 from asma_edge.errors import BundleError
-from asma_edge.model_check import INT8_VERSIONS, check_model
+from asma_edge.model_check import check_model
+from asma_edge.operator_check import INT8_VERSIONS
 
 _IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16  # the schema asks for it; kernels read weights as vectors
 _Options = tuple[int, Any]
-
-
-class _Buffer:
-    """A buffer whose bytes are aligned; the generated object packs NumPy arrays without alignment."""
-
-    def __init__(self, data: bytes | None) -> None:
-        self.data = data
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802 - called by the generated ModelT
-        vector = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), _ALIGNMENT)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
-            vector = builder.EndVector()
-        schema.BufferStart(builder)
-        if vector is not None:
-            schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
 
 
 def write_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisation] | None) -> bytes:
@@ -85,7 +67,7 @@ def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisa
     """The generated schema's ModelT, not yet checked."""
     model = schema.ModelT()
     model.version, model.description = 3, "asma-edge"
-    model.buffers, model.operatorCodes = [_Buffer(None)], []  # buffer 0 is empty by convention
+    model.buffers, model.operatorCodes = [Buffer(None)], []  # buffer 0 is empty by convention
     model.subgraphs, model.signatureDefs = [], []
     buffers: dict[bytes, int] = {}
     for signature, graph in graphs.items():
@@ -95,7 +77,7 @@ def build_model(graphs: Mapping[str, Graph], quantisation: Mapping[str, Quantisa
 
 def pack_model(model: Any) -> bytes:
     """Serialise."""
-    builder = flatbuffers.Builder(1 << 20)
+    builder = Builder()
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
 
@@ -144,20 +126,21 @@ class _Subgraph:
         data: npt.NDArray[Any] | None = None,
         scales: npt.ArrayLike | None = None,
         zero_point: int = 0,
+        axis: int = 0,
     ) -> int:
         tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), kind, 0
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, np.array(shape, np.int32), kind, 0
         if data is not None:
             raw = np.ascontiguousarray(data).tobytes()
             if raw not in self._buffers:
                 self._buffers[raw] = len(self._model.buffers)
-                self._model.buffers.append(_Buffer(raw))
+                self._model.buffers.append(Buffer(raw))
             tensor.buffer = self._buffers[raw]
         if scales is not None:
-            parameters = schema.QuantizationParametersT()
+            parameters = Parameters()
             parameters.scale = np.atleast_1d(np.asarray(scales, np.float32))
             parameters.zeroPoint = np.full(len(parameters.scale), zero_point, np.int64)
-            parameters.quantizedDimension = 0  # output channels come first in every weight
+            parameters.quantizedDimension = axis
             tensor.quantization = parameters
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
@@ -178,19 +161,21 @@ class _Subgraph:
             self._constants[key] = self._tensor(name, data.shape, schema.TensorType.INT32, data)
         return self._constants[key]
 
-    def _weights(self, op: Conv | Dense) -> list[int]:
+    def _weights(self, op: Conv | Depthwise | Dense) -> list[int]:
         """Weight and bias of a convolution or fully connected layer."""
-        weight, bias, name = op.weight, op.bias, op.y.name
+        weight, bias, name, kinds = op.weight, op.bias, op.y.name, schema.TensorType
+        axis = 3 if isinstance(op, Depthwise) else 0  # of the output channels
+        values: npt.NDArray[Any]
         if self._scales is None:
-            return [
-                self._tensor(f"{name}/weight", weight.shape, schema.TensorType.FLOAT32, weight.astype(np.float32)),
-                self._tensor(f"{name}/bias", bias.shape, schema.TensorType.FLOAT32, bias.astype(np.float32)),
-            ]
-        packed = quantise_weights(weight, bias, self._scales[op.x].scale, self._scales[op.y].scale)
-        return [
-            self._tensor(f"{name}/weight", weight.shape, schema.TensorType.INT8, packed.values, packed.scales),
-            self._tensor(f"{name}/bias", bias.shape, schema.TensorType.INT32, packed.bias, packed.bias_scales),
-        ]
+            values, scales, kind = weight.astype(np.float32), None, kinds.FLOAT32
+            numbers = self._tensor(f"{name}/bias", bias.shape, kind, bias.astype(np.float32))
+        else:
+            packed = quantise_weights(weight, bias, self._scales[op.x].scale, self._scales[op.y].scale)
+            values, scales, kind = packed.values, packed.scales, kinds.INT8
+            numbers = self._tensor(f"{name}/bias", bias.shape, kinds.INT32, packed.bias, packed.bias_scales)
+        if axis:
+            values = values.transpose(1, 2, 0)[None]
+        return [self._tensor(f"{name}/weight", values.shape, kind, values, scales, axis=axis), numbers]
 
     def _operand(self, op: Add) -> int:
         """The second operand of an addition."""
@@ -214,7 +199,7 @@ class _Subgraph:
         code, options = _code_and_options(op)
         inputs = [self._index[x] for x in (op.xs if isinstance(op, Concat) else (op.x,))]
         name = op.y.name
-        if isinstance(op, Conv | Dense):
+        if isinstance(op, Conv | Depthwise | Dense):
             inputs += self._weights(op)
         elif isinstance(op, Add):
             inputs.append(self._operand(op))
@@ -249,11 +234,14 @@ class _Subgraph:
 
 def _code_and_options(op: Op) -> tuple[int, _Options]:
     codes, kinds = schema.BuiltinOperator, schema.BuiltinOptions
-    relu = int(schema.ActivationFunctionType.RELU) if isinstance(op, Conv | Dense | Add) and op.relu else 0
-    if isinstance(op, Conv):
+    relu = int(schema.ActivationFunctionType.RELU) if getattr(op, "relu", False) else 0
+    if isinstance(op, Conv | Depthwise):
         padding = schema.Padding.SAME if op.same else schema.Padding.VALID
-        conv = schema.Conv2DOptionsT(padding=padding, strideW=1, strideH=1, fusedActivationFunction=relu)
-        return codes.CONV_2D, (kinds.Conv2DOptions, conv)
+        window = {"padding": padding, "strideW": 1, "strideH": op.stride, "fusedActivationFunction": relu}
+        if isinstance(op, Conv):
+            return codes.CONV_2D, (kinds.Conv2DOptions, schema.Conv2DOptionsT(**window))
+        depthwise = schema.DepthwiseConv2DOptionsT(**window, depthMultiplier=1)
+        return codes.DEPTHWISE_CONV_2D, (kinds.DepthwiseConv2DOptions, depthwise)
     if isinstance(op, Dense):
         dense = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
         return codes.FULLY_CONNECTED, (kinds.FullyConnectedOptions, dense)

@@ -11,7 +11,9 @@ import torch
 
 from asma_edge.preprocess import Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.models.student import Student, student_config
+from asma_trainer.architecture import BlockSpec, block_specs
+from asma_trainer.models.stgcn import STGCNConfig
+from asma_trainer.models.student import Student
 from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import STUDENT_CHANNELS, StudentKind
 
@@ -39,12 +41,11 @@ def random_network(
     classes: int,
     clips: FloatArray,
     seed: int,
-    channels: Sequence[int] = STUDENT_CHANNELS,
-    kernel: int = 9,
+    blocks: tuple[BlockSpec, ...],
 ) -> Student:
     """A network whose BatchNorms have seen the clips, whose edges are unequal and whose logits differ."""
     torch.manual_seed(seed)
-    network = Student(layout, student_config(kind, tuple(channels), kernel), classes)
+    network = Student(layout, STGCNConfig(blocks, valid=kind == "device"), classes)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.weight.uniform_(0.5, 1.5)
@@ -81,6 +82,7 @@ def make_student() -> MakeStudent:
         honest: bool = True,
         channels: Sequence[int] = STUDENT_CHANNELS,
         kernel: int = 9,
+        blocks: Sequence[BlockSpec] = (),
         **values: Any,
     ) -> StudentFile:
         torch.set_num_threads(1)
@@ -90,7 +92,14 @@ def make_student() -> MakeStudent:
         frames = np.stack([Preprocessor(spec, skeleton)(clip) for clip in raw])
         inputs = to_streams(frames[:, 1:], frames[:, 0], skeleton, streams, spec.units)
         models = {
-            stream: random_network(skeleton, kind, classes, inputs[stream][:clips], seed + number, channels, kernel)
+            stream: random_network(
+                skeleton,
+                kind,
+                classes,
+                inputs[stream][:clips],
+                seed + number,
+                tuple(blocks) or block_specs(tuple(channels), kernel),
+            )
             for number, stream in enumerate(streams)
         }
         student = StudentFile(

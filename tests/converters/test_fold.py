@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
+from asma_converters.blocks.graph_conv import DenseGraph, SparseGraph
+from asma_converters.blocks.stgcn import FoldedSTGCN
+from asma_converters.blocks.temporal_conv import FullTemporal
 from asma_converters.build import clip_graph, frame_group, stream_graph
 from asma_converters.deploy import DeployStudent
 from asma_converters.errors import ConversionError
-from asma_converters.fold import DenseGraph, FoldedStudent, SparseGraph, fold
+from asma_converters.fold import FoldedStudent, fold
 from asma_converters.interpreter import SignatureModel
 from asma_converters.tflite_writer import write_model
+from asma_trainer.architecture import BlockSpec, block_specs
+from asma_trainer.models.stgcn import Block
 from asma_trainer.student_file import StudentFile
+from asma_trainer.vocabulary import STUDENT_CHANNELS
 
 MakeStudent = Callable[..., StudentFile]
 
 
-@pytest.mark.parametrize("kind", ["device", "paper"])
+# Blocks of every kind beside each other: kernels, strides, separable convolutions, with a bias and without.
+MIXED = (
+    BlockSpec(8, 5), BlockSpec(8, 3, 2, graph_bias=False), BlockSpec(8, 7, 1, "separable"),
+    BlockSpec(8, 3, 1, "separable", False), BlockSpec(40, 3, 3, "separable"), BlockSpec(40, 1),
+)  # fmt: skip
+UNSTRIDED = tuple(dataclasses.replace(block, stride=1) for block in MIXED)
+PLAIN = block_specs(STUDENT_CHANNELS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "blocks"), [("device", PLAIN), ("paper", PLAIN), ("device", MIXED), ("paper", UNSTRIDED)]
+)
 @pytest.mark.parametrize("layout", ["ntu25", "coco17"])
-def test_folded_student_equals_the_student_in_float64(make_student: MakeStudent, layout: str, kind: str) -> None:
-    student = make_student(layout, kind, streams=("joint",))
+def test_folded_student_equals_the_student_in_float64(
+    make_student: MakeStudent, layout: str, kind: str, blocks: tuple[BlockSpec, ...]
+) -> None:
+    student = make_student(layout, kind, streams=("joint",), blocks=blocks)
     network = student.models["joint"]
     x = torch.from_numpy(student.inputs(student.golden)["joint"])
     with torch.no_grad():
@@ -37,8 +57,9 @@ def test_folded_student_equals_the_student_in_float64(make_student: MakeStudent,
 def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
     """(K,) logits with plain loops over joints, taps and partitions; an independent reading of the folded form."""
     x = (x_TVC.astype(np.float64) - folded.mean) * folded.gain
-    kernel, half = folded.kernel, folded.kernel // 2
     for block in folded.blocks:
+        assert isinstance(block, FoldedSTGCN)
+        kernel, half, stride, temporal = block.kernel, block.kernel // 2, block.stride, block.temporal
         T, V, _ = x.shape
         maps = block.graph
         if isinstance(maps, DenseGraph):
@@ -55,12 +76,15 @@ def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
         y = np.maximum(y, 0)
         pad = 0 if folded.valid else half
         y = np.pad(y, ((pad, pad), (0, 0), (0, 0)))
-        out = (
-            sum(y[tap : len(y) - kernel + 1 + tap] @ block.temporal[:, tap].T for tap in range(kernel))
-            + block.temporal_bias
-        )
+        windows = [y[start : start + kernel] for start in range(0, len(y) - kernel + 1, stride)]
+        if isinstance(temporal, FullTemporal):
+            out = np.stack([sum(frame @ temporal.weight[:, tap].T for tap, frame in enumerate(w)) for w in windows])
+        else:
+            along = np.stack([sum(frame * temporal.along[:, tap] for tap, frame in enumerate(w)) for w in windows])
+            out = np.maximum(along + temporal.along_bias, 0) @ temporal.across.T
+        out = out + temporal.bias
         if block.residual != "none":
-            residual = x[half : T - half] if folded.valid else x
+            residual = x[half : T - half : stride] if folded.valid else x
             if block.residual_weight is not None and block.residual_bias is not None:
                 residual = residual @ block.residual_weight.T + block.residual_bias
             out = out + residual
@@ -69,10 +93,17 @@ def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "window"), [("device", 41), ("device", 47), ("device", 48), ("paper", 50), ("paper", 13)]
-)
-def test_float_graph_equals_plain_loops(make_student: MakeStudent, kind: str, window: int) -> None:
-    student = make_student("coco17", kind, streams=("joint",), window=window, clips=2)
+    ("kind", "window", "blocks"),
+    [
+        ("device", 41, PLAIN), ("device", 47, PLAIN), ("device", 48, PLAIN), ("paper", 50, PLAIN), ("paper", 13, PLAIN),
+        ("device", 40, MIXED), ("device", 43, MIXED), ("device", 45, MIXED), ("device", 41, UNSTRIDED),
+        ("paper", 15, UNSTRIDED),
+    ],
+)  # fmt: skip
+def test_float_graph_equals_plain_loops(
+    make_student: MakeStudent, kind: str, window: int, blocks: tuple[BlockSpec, ...]
+) -> None:
+    student = make_student("coco17", kind, streams=("joint",), window=window, clips=2, blocks=blocks)
     folded = fold(student.models["joint"])
     clips = student.inputs(student.golden)
     expected = np.stack([reference(folded, clip) for clip in clips["joint"]])
@@ -91,19 +122,22 @@ def test_other_sizes_are_exact_too(
     folded = fold(student.models["joint"])
     clips = student.inputs(student.golden)
     expected = np.stack([reference(folded, clip) for clip in clips["joint"]])
-    logits = SignatureModel(write_model({"clip": clip_graph({"joint": folded}, 30)}, None), "clip").logits(clips)
+    logits = SignatureModel(
+        write_model({"clip": clip_graph({"joint": folded}, 30, grouped=True)}, None), "clip"
+    ).logits(clips)
     np.testing.assert_allclose(logits["joint"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_bias_that_differs_between_joints_is_kept_apart(make_student: MakeStudent) -> None:
     network = make_student("coco17", streams=("joint",)).models["joint"]
-    graphs = [block.graph for block in fold(network).blocks]
+    graphs = [block.graph for block in fold(network).blocks if isinstance(block, FoldedSTGCN)]
     assert isinstance(graphs[0], DenseGraph)
     assert all(isinstance(graph, SparseGraph) and graph.joint_bias is not None for graph in graphs[1:])
     with torch.no_grad():
         for block in network.backbone.blocks:
             block.graph.mix.bias.zero_()
-    sparse = [block.graph for block in fold(network).blocks[1:]]
+    sparse = [block.graph for block in fold(network).blocks[1:] if isinstance(block, FoldedSTGCN)]
+    assert len(sparse) == 4
     assert all(isinstance(graph, SparseGraph) and graph.joint_bias is None for graph in sparse)
 
 
@@ -112,14 +146,52 @@ def test_frames_are_grouped_only_where_it_is_exact(make_student: MakeStudent) ->
     paper = fold(make_student("coco17", "paper", streams=("joint",)).models["joint"])
     assert [frame_group(device, window) for window in (41, 44, 50)] == [4, 4, 4]
     assert [frame_group(paper, window) for window in (48, 50, 51)] == [4, 2, 1]
+    for blocks, group in [
+        (block_specs((8, 8, 64), (9, 9, 7)), 4), (block_specs((8, 8), (9, 7)), 1), (block_specs((8, 8), (9, 13)), 2),
+        (block_specs((8, 8), 9, (1, 2)), 4), (block_specs((8, 8), 9, (2, 1)), 1),
+        (block_specs((8, 8), (7, 9), 1, ("full", "separable")), 3), (block_specs((8, 8), 9, 1, "separable"), 1),
+    ]:  # fmt: skip
+        mixed = fold(make_student("coco17", streams=("joint",), blocks=blocks, clips=2).models["joint"])
+        assert frame_group(mixed, 44) == group
+
+
+class Novel(Block):
+    """A block that somebody has derived from ours."""
+
+
+def test_blocks_of_an_unknown_kind_are_refused_by_name(make_student: MakeStudent) -> None:
+    """None is dropped, and none is taken for what it is derived from."""
+    network = make_student("coco17", streams=("joint",)).models["joint"]
+    network.backbone.blocks.append(torch.nn.Identity())
+    with pytest.raises(ConversionError, match="a Identity"):
+        fold(network)
+    network.backbone.blocks[-1] = Novel(
+        128, BlockSpec(128), network.backbone.blocks[0].graph.partitions, network.backbone.config, False
+    )
+    with pytest.raises(ConversionError, match="a Novel"):
+        fold(network)
+    network.backbone.blocks[-1] = torch.nn.Sequential()
+    with pytest.raises(ConversionError, match="a Sequential"):
+        fold(network)
+
+
+def test_padded_students_with_strides_and_other_norms_are_refused(make_student: MakeStudent) -> None:
+    paper = make_student("coco17", "paper", streams=("joint",), blocks=block_specs((8, 8), 3, (1, 2))).models["joint"]
+    with pytest.raises(ConversionError, match="padded convolutions has temporal strides"):
+        fold(paper)
+    network = make_student("coco17", streams=("joint",)).models["joint"]
+    network.backbone.input_bn = torch.nn.Identity()
+    with pytest.raises(ConversionError, match="input norm"):
+        fold(network)
 
 
 def test_what_cannot_be_converted_is_refused_by_name(make_student: MakeStudent) -> None:
     network = make_student("coco17", streams=("joint",)).models["joint"]
     folded = fold(network)
-    for build in (clip_graph, stream_graph):
-        with pytest.raises(ConversionError, match="too short"):
-            build({"joint": folded}, 40)
+    with pytest.raises(ConversionError, match="too short"):
+        clip_graph({"joint": folded}, 40, grouped=True)
+    with pytest.raises(ConversionError, match="too short"):
+        stream_graph({"joint": folded}, 40)
     paper = fold(make_student("coco17", "paper", streams=("joint",)).models["joint"])
     with pytest.raises(ConversionError, match="cannot be streamed"):
         stream_graph({"joint": paper}, 50)

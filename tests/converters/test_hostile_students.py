@@ -24,7 +24,7 @@ from asma_trainer.models.student import Student, student_config
 from asma_trainer.student_file import StudentFile
 
 MakeStudent = Callable[..., StudentFile]
-LOOSE: dict[str, Any] = {"max_drop": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
+LOOSE: dict[str, Any] = {"max_drop_points": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
 GATES = ["--max-drop", "100", "--min-agreement", "0", "--min-accuracy", "0"]
 
 
@@ -111,7 +111,7 @@ def untrained(student: StudentFile, kernel: int) -> StudentFile:
 
 @pytest.mark.parametrize("kernel", [2, 8])
 def test_even_kernels_are_refused(student: StudentFile, tmp_path: Path, kernel: int) -> None:
-    with pytest.raises(ConversionError, match=f"kernel {kernel}, not one odd number"):
+    with pytest.raises(ConversionError, match=f"kernel {kernel}, which is even"):
         convert(untrained(student, kernel), tmp_path / "a.tflite", **LOOSE)
 
 
@@ -135,7 +135,7 @@ def test_a_student_that_only_guesses_does_not_pass_the_gates(
 ) -> None:
     wrong = dataclasses.replace(student, golden_labels=(student.golden_labels + 1) % len(student.labels))
     with pytest.raises(GateError, match="does not recognise its own golden clips") as caught:
-        convert(wrong, tmp_path / "a.tflite", max_drop=100.0, min_agreement=0.0)
+        convert(wrong, tmp_path / "a.tflite", max_drop_points=100.0, min_agreement=0.0)
     assert "0.00 % on 8 golden clips" in caught.value.got
     assert "14.29 %" in caught.value.expected
     assert not list(tmp_path.iterdir())

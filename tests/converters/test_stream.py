@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from asma_converters import convert
 from asma_converters.build import clip_graph, stream_graph
 from asma_converters.calibrate import calibrate
 from asma_converters.fold import fold
 from asma_converters.interpreter import SignatureModel
 from asma_converters.quantize import borrow, quantisation_of
 from asma_converters.tflite_writer import write_model
+from asma_edge import Recognizer
+from asma_edge.scorer import ClipScorer
 from asma_edge.skeleton import Layout
+from asma_edge.verify import verify
+from asma_trainer.architecture import BlockSpec, block_specs, receptive_field, total_stride
 from asma_trainer.student_file import StudentFile
 
 MakeStudent = Callable[..., StudentFile]
@@ -27,7 +33,7 @@ def models(student: StudentFile, quantised: bool) -> tuple[SignatureModel, Signa
     """(clip, stream) of one file with both signatures, and the file of the ungrouped clip graph."""
     folded = {stream: fold(network) for stream, network in student.models.items()}
     plain = clip_graph(folded, student.window, grouped=False)
-    graphs = {"clip": clip_graph(folded, student.window), "stream": stream_graph(folded, student.window)}
+    graphs = {"clip": clip_graph(folded, student.window, grouped=True), "stream": stream_graph(folded, student.window)}
     if not quantised:
         file = write_model(graphs, None)
         return SignatureModel(file, "clip"), SignatureModel(file, "stream"), write_model({"clip": plain}, None)
@@ -39,8 +45,10 @@ def models(student: StudentFile, quantised: bool) -> tuple[SignatureModel, Signa
 def stream_logits(model: SignatureModel, inputs: Mapping[str, Any], frames: int) -> dict[str, Any]:
     """Outputs after the last frame, from states that stand for zeros."""
     state, outputs = model.initial_state(), {}
-    for frame in range(frames):
-        outputs = model({**{name: values[:, frame : frame + 1] for name, values in inputs.items()}, **state})
+    hop = next(int(model.inputs[name]["shape"][1]) for name in inputs)
+    assert frames % hop == 0
+    for frame in range(0, frames, hop):
+        outputs = model({**{name: values[:, frame : frame + hop] for name, values in inputs.items()}, **state})
         state = {name: outputs[f"next_{name}"] for name in state}
     return outputs
 
@@ -64,8 +72,13 @@ def test_stream_equals_clip(
     seed: int,
 ) -> None:
     student = make_student(layout, streams=streams, window=window, seed=seed, clips=4)
+    check_stream(student, extra, quantised, seed)
+
+
+def check_stream(student: StudentFile, extra: int, quantised: bool, seed: int) -> None:
+    """Feed random frames, ``extra`` more than a window, and compare the last logits with the clip's."""
     clip, stream, _ = models(student, quantised)
-    rng = np.random.default_rng(seed)
+    rng, window, streams = np.random.default_rng(seed), student.window, student.streams
     # Earlier frames must leave no trace: the clip sees the last ``window`` only.
     frames = rng.normal(0, 0.5, (1, window + extra, student.layout.num_joints, 3)).astype(np.float32)
     inputs = {name: frames * (1 + number) for number, name in enumerate(streams)}
@@ -79,6 +92,80 @@ def test_stream_equals_clip(
         else:
             scale = max(1.0, float(np.abs(expected[key]).max()))
             np.testing.assert_allclose(found[key], expected[key], rtol=0, atol=1e-5 * scale)
+
+
+BLOCKS = st.lists(
+    st.builds(
+        BlockSpec,
+        channels=st.sampled_from([4, 8, 40]),
+        kernel=st.sampled_from([1, 3, 5, 9]),
+        stride=st.integers(1, 3),
+        temporal=st.sampled_from(["full", "separable"]),
+        graph_bias=st.booleans(),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("quantised", [False, True], ids=["float32", "int8"])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(blocks=BLOCKS, longer=st.integers(0, 12), later=st.integers(0, 9), seed=st.integers(0, 99))
+@example(blocks=[BlockSpec(8, 1, 3), BlockSpec(8, 3, 2)], longer=4, later=1, seed=0)  # kernels shorter than strides
+def test_stream_equals_clip_whatever_the_blocks(
+    make_student: MakeStudent, quantised: bool, blocks: list[BlockSpec], longer: int, later: int, seed: int
+) -> None:
+    """Kernels, strides, separable convolutions; windows that are no multiple of the hop, with frames no kernel sees."""
+    hop = total_stride(blocks)
+    window = max(receptive_field(blocks) + longer, 2, hop)
+    student = make_student(CHAIN, streams=("joint",), window=window, seed=seed, clips=4, blocks=blocks)
+    check_stream(student, later * hop + -window % hop, quantised, seed)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        block_specs((8, 8, 64), 5, 1, ("full", "full", "separable")),
+        block_specs((8, 8, 64), 5, (1, 2, 1), ("full", "full", "separable"), graph_bias=False),
+        block_specs((8, 64, 64), 5, (2, 1, 2)),
+        block_specs((8, 64), (1, 3), (3, 1)),
+    ],
+)
+def test_bundles_of_other_blocks_stream_on_the_device(
+    make_student: MakeStudent, tmp_path: Path, blocks: tuple[BlockSpec, ...], precision: Any
+) -> None:
+    """Converted, each graph one delegate node, verified, and followed frame by frame: scores at the T-th frame and at
+    every hop-th, equal to the clip model's."""
+    window, hop = 21, total_stride(blocks)
+    student = make_student("body13", streams=("joint", "motion"), window=window, clips=4, blocks=blocks)
+    path = tmp_path / "blocks.tflite"
+    report = convert(student, path, precision=precision, max_drop_points=100.0, min_agreement=0.0)
+    assert (report.mode, report.warnings) == ("stream", ())
+    recognizer = Recognizer.load(path)
+    assert recognizer.info.hop == hop
+    assert all(check.passed for check in verify(recognizer.bundle))
+    frames = np.random.default_rng(0).normal(0, 0.4, (window + 13, 13, 3)).astype(np.float32)
+    whole = ClipScorer(recognizer.info, recognizer.runtime.clip_model()).logits(frames)[::hop]
+    single = recognizer.scorer()
+    found = [single.logits(frame[None]) for frame in frames]
+    assert [len(rows) for rows in found[window - 1 :]] == [int(index % hop == 0) for index in range(14)]
+    assert not any(len(rows) for rows in found[: window - 1])
+    for streamed in (np.concatenate(found), recognizer.scorer().logits(frames)):
+        if precision == "int8":
+            np.testing.assert_array_equal(streamed, whole)
+        else:
+            np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-5 * max(1.0, float(np.abs(whole).max())))
+
+
+def test_a_strided_student_in_clip_mode_is_scored_at_every_frame(make_student: MakeStudent, tmp_path: Path) -> None:
+    student = make_student("body13", streams=("joint",), window=21, clips=4, blocks=block_specs((8, 64), 5, (2, 1)))
+    path = tmp_path / "clip.tflite"
+    convert(student, path, mode="clip", max_drop_points=100.0, min_agreement=0.0)
+    recognizer = Recognizer.load(path)
+    assert recognizer.info.hop == 1
+    frames = np.random.default_rng(0).normal(0, 0.4, (25, 13, 3)).astype(np.float32)
+    assert len(recognizer.scorer().logits(frames)) == 5
 
 
 @pytest.mark.parametrize("window", [41, 46, 50])
@@ -97,7 +184,7 @@ def test_grouping_frames_changes_no_bit(make_student: MakeStudent, window: int) 
 def test_grouping_a_padded_student_changes_no_bit(make_student: MakeStudent) -> None:
     student = make_student("coco17", "paper", streams=("joint",), window=50, clips=4)
     folded = {"joint": fold(student.models["joint"])}
-    plain, grouped = clip_graph(folded, 50, grouped=False), clip_graph(folded, 50)
+    plain, grouped = clip_graph(folded, 50, grouped=False), clip_graph(folded, 50, grouped=True)
     known = quantisation_of(plain, calibrate(plain, student.inputs(student.calibration)))
     inputs = student.inputs(student.golden)
     logits = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -293,3 +294,21 @@ def test_plain_interpreter_runs_the_first_graph() -> None:
     interpreter.allocate_tensors()
     interpreter.invoke()
     assert interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).shape == (1, 3)
+
+
+def test_equal_scales_and_names_are_written_once() -> None:
+    """The file means what the generated objects would have written, and is smaller."""
+    model = small_model()
+    packed = pack_model(model)
+    plain = [schema.ModelT.InitFromObj(schema.Model.GetRootAs(packed, 0))]  # generated objects, without our classes
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(plain[0].Pack(builder), file_identifier=b"TFL3")
+    assert len(packed) < 0.95 * len(builder.Output())
+    plain.append(schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytes(builder.Output()), 0)))
+    ours, theirs = (whole.subgraphs[0].tensors for whole in plain)
+    for a, b, meant in zip(ours, theirs, model.subgraphs[0].tensors, strict=True):
+        assert a.name == b.name == meant.name.encode()
+        if meant.quantization is not None:
+            for field in ("scale", "zeroPoint"):
+                np.testing.assert_array_equal(getattr(a.quantization, field), getattr(meant.quantization, field))
+                np.testing.assert_array_equal(getattr(b.quantization, field), getattr(meant.quantization, field))

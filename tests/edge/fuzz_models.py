@@ -176,7 +176,8 @@ def run(path: Path) -> str:
         if bundle.info.mode == "stream":
             model = runtime.stream_model()
             for index in range(3):
-                model.step({stream: golden[f"input.{stream}"][0][index] for stream in bundle.info.streams})
+                part = slice(index, index + bundle.info.hop)
+                model.step({stream: golden[f"input.{stream}"][0][part] for stream in bundle.info.streams})
     except AsmaError:
         return "refused"
     return "ran"

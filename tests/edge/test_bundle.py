@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asma_edge import checksum
 from asma_edge.bundle import BundleInfo, read_bundle, write_bundle
 from asma_edge.errors import BundleError
 from asma_edge.preprocess import PreprocessSpec
@@ -198,6 +199,10 @@ def test_many_members_are_refused_before_they_are_listed(path: Path, monkeypatch
         ("decision", {"enter": 2}),
         ("parameters", -1),
         ("macs", 1.5),
+        ("hop", 0),
+        ("hop", True),
+        ("hop", 2),
+        ("hop", 1 << 40),
         ("provenance", []),
         ("name", "../x"),
         ("unknown", 1),
@@ -212,6 +217,7 @@ def test_wrong_values_in_asma_json_are_refused(path: Path, name: str, value: obj
 def test_a_bundle_of_format_1_is_read(path: Path) -> None:
     values = json.loads(parts(path)["asma.json"])
     assert values.pop("needs") == "0.2.0"
+    assert values.pop("hop") == 1
     old = changed(path, "asma.json", json.dumps({**values, "format": 1}).encode())
     assert read_bundle(old).info == read_bundle(path).info
 
@@ -223,7 +229,7 @@ def test_a_bundle_of_a_newer_version_says_which_is_needed(path: Path) -> None:
         read_bundle(changed(path, "asma.json", json.dumps(newer).encode()))
 
 
-@pytest.mark.parametrize("name", [name for name in INFO.to_dict() if name != "familiarity"])
+@pytest.mark.parametrize("name", [name for name in INFO.to_dict() if name not in ("familiarity", "hop")])
 def test_no_value_may_be_missing(path: Path, name: str) -> None:
     values = json.loads(parts(path)["asma.json"])
     del values[name]
@@ -291,3 +297,14 @@ def test_a_plain_interpreter_opens_a_real_bundle(make_bundle: Callable[..., Path
     signatures = Interpreter(model_path=str(make_bundle()), num_threads=1).get_signature_list()
     assert set(signatures) == {"clip", "stream"}
     assert set(signatures["clip"]["inputs"]) == {"joint", "bone", "motion"}
+
+
+def test_the_digest_is_hashlibs_with_and_without_the_module_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (b"", b"abc", MODEL * 100):
+        assert checksum.sha256(data) == checksum.sha256(memoryview(data)) == hashlib.sha256(data).hexdigest()
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(checksum.importlib, "import_module", missing)
+    assert checksum._find() is hashlib.sha256

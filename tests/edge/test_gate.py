@@ -68,6 +68,32 @@ def test_size_does_not_matter(scale: float, seed: int) -> None:
     assert answers(MotionGate(FPS, 1.0), frames * np.float32(scale)) == answers(MotionGate(FPS, 1.0), frames)
 
 
+def by_the_formulas(frames: FloatArray, patience: float, share: float = 0.15) -> list[bool]:
+    """What the module's introduction says, step by step."""
+    said, still = [], 0
+    smoothing, learning = 1 - np.exp(-1 / (FPS * 0.2)), 1 - np.exp(-1 / FPS)
+    smoothed = place = before = earlier = frames[0].astype(np.float64)
+    noise, limit = np.zeros(frames.shape[1]), 0.0
+    for index, frame in enumerate(frames.astype(np.float64)):
+        smoothed = smoothed + smoothing * (frame - smoothed)
+        flicker = np.linalg.norm(frame - 2 * before + earlier, axis=1) / np.sqrt(6)
+        noise = noise + learning * (flicker - noise)
+        still += 1
+        if index == 0 or (np.linalg.norm(smoothed - place, axis=1) - 2 * noise).max() > limit:
+            place, still = smoothed, 0
+            limit = share * np.sqrt(((frame - frame.mean(axis=0)) ** 2).sum(axis=1).mean())
+        before, earlier = frame, before
+        said.append(still < patience)
+    return said
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0.0, 0.05), st.floats(0.3, 3.0), st.integers(0, 1000))
+def test_it_says_what_its_formulas_say(noise: float, seconds: float, seed: int) -> None:
+    frames = raised(body(200, noise, seed), 60, seconds, height=0.4)
+    assert answers(MotionGate(FPS, 0.5), frames) == by_the_formulas(frames, 0.5 * FPS)
+
+
 def test_frames_come_one_by_one_or_together() -> None:
     frames = raised(body(200, 0.01), 90, 1.0)
     one, many = MotionGate(FPS, 1.0), MotionGate(FPS, 1.0)

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from asma_edge import AsmaError, BundleError, LayoutError, PoseError, Recognizer
 from asma_edge.decision import DecisionSettings
 from asma_edge.fusion import pool_windows
 from asma_edge.preprocess import Preprocessor, to_streams
+from asma_edge.repetitions import RepetitionCounter
 from asma_edge.scorer import score_window
 from asma_edge.skeleton import FloatArray, convert
 
@@ -61,11 +63,13 @@ def test_stream_logits_are_the_clip_models(
 
 
 @pytest.mark.parametrize("mode", ["stream", "clip"])
-@pytest.mark.parametrize(("layout", "precision"), KINDS)
+@pytest.mark.parametrize(
+    ("layout", "precision", "blocks"), [*((*kind, "plain") for kind in KINDS), ("ntu25", "int8", "strided")]
+)
 def test_predict_is_the_last_stream_result(
-    make_bundle: MakeBundle, motion: Motion, layout: str, precision: str, mode: str
+    make_bundle: MakeBundle, motion: Motion, layout: str, precision: str, blocks: str, mode: str
 ) -> None:
-    recognizer = Recognizer.load(make_bundle(layout, precision, mode))
+    recognizer = Recognizer.load(make_bundle(layout, precision, mode, blocks=blocks))
     for length, fps in ((1, 30.0), (T - 9, 30.0), (T + 19, 30.0), (70, 25.0), (150, 60.0)):
         clip = motion(recognizer.info.layout, length, length, units_of(layout))
         last, predicted = feed(recognizer, clip, fps, warm_up=True)[-1], recognizer.predict(clip, fps)
@@ -127,6 +131,50 @@ def test_a_camera_faster_than_the_model_completes_no_frame_now_and_then(
     stream = Recognizer.load(make_bundle()).stream()
     states = [stream.update(pose, index / 60).state for index, pose in enumerate(motion(get_layout("ntu25"), 9, 0))]
     assert states == ["ready", *["between frames", "ready"] * 4]
+
+
+def test_a_model_that_takes_several_frames_a_call_says_so(make_bundle: MakeBundle, motion: Motion) -> None:
+    recognizer = Recognizer.load(make_bundle(blocks="strided"))
+    clip = motion(get_layout("ntu25"), T + 5, 0)
+    stream = recognizer.stream()
+    states = [stream.update(pose, index / 30).state for index, pose in enumerate(clip[:7])]
+    assert states == ["ready", *["between frames", "between frames", "ready"] * 2]
+    cold = recognizer.stream(warm_up=False)
+    states = [cold.update(pose, index / 30).state for index, pose in enumerate(clip)]
+    assert (
+        states
+        == ["warming"] * (T - 1) + ["ready", "between frames", "between frames", "ready"] + ["between frames"] * 2
+    )
+
+
+def test_repetitions_are_counted_between_the_calls_of_a_strided_model(
+    make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every frame moves the count; those at which the model has scores name it."""
+    layout = get_layout("ntu25")
+    poses = np.random.default_rng(1).normal(size=(1, layout.num_joints, 3)).repeat(240, axis=0) * 0.6
+    hand = layout.indices(("right_elbow", "right_wrist", "right_hand", "right_hand_tip", "right_thumb"))
+    poses[:, hand, 1] += 0.8 * np.sin(np.pi * np.arange(240)[:, None] / 60) ** 2
+    told: list[FloatArray | None] = []
+    count = RepetitionCounter.update
+
+    def update(counter: RepetitionCounter, frames: FloatArray, scores: Any, time: float) -> Any:
+        told.extend(scores)
+        return count(counter, frames, scores, time)
+
+    monkeypatch.setattr(RepetitionCounter, "update", update)
+    counts, scores = {}, []
+    for blocks in ("plain", "strided"):
+        told.clear()
+        scores.clear()
+        stream = Recognizer.load(make_bundle(blocks=blocks)).stream(repetitions=True)
+        for index, pose in enumerate(poses.astype(np.float32)):
+            stream.update(pose, index / 30)
+            scores.extend(stream.scores)
+        counts[blocks] = stream._counter.counts.total() if stream._counter is not None else 0
+    assert counts["plain"] == counts["strided"] > 1
+    assert [row is None for row in told] == [index % 3 != 0 for index in range(240)]
+    np.testing.assert_array_equal([row for row in told if row is not None], scores)
 
 
 def test_a_pose_array_may_be_used_again_by_the_caller(make_bundle: MakeBundle, motion: Motion) -> None:

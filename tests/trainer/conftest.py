@@ -79,6 +79,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 
 @pytest.fixture(scope="session")
+def make_waves() -> Callable[..., None]:
+    """`write_waves` as a fixture."""
+    return write_waves
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, waves: PreparedDataset) -> Path:
     """The folder of a finished tiny run: every stage, one thread, never interrupted. Copy it before changing it."""
     out = tmp_path_factory.mktemp("run") / "out"

@@ -42,7 +42,7 @@ def test_a_run_in_one_call(waves: PreparedDataset, recipe: str, tmp_path: Path) 
     assert isinstance(run, Run)
     assert [row.stage for row in run.results.accuracy][-2:] == ["teacher", "student"]
     assert run.student.labels == ("slow", "left", "right")
-    assert run.student.provenance["accuracy"][-1]["stage"] == "student"
+    assert run.student.provenance["results"]["accuracy"][-1]["stage"] == "student"
     run.student.save(str(tmp_path / "copy.pt"))
     assert StudentFile.load(str(tmp_path / "copy.pt")).fps == run.student.fps
     assert np.sum(run.results.confusion["counts"]) == len(waves.split("test"))
@@ -76,7 +76,7 @@ def test_import_in_one_call(tmp_path: Path) -> None:
     for name in ("wave/anna", "sit/anna", "wave/ben", "sit/ben"):
         path = tmp_path / "src" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [f"{t / 10},{joint},{t * 0.01},{joint_number * 0.1},1.0" for t in range(5)
+        rows = [f"{t / 10},{joint},{t * 0.01},{-joint_number * 0.1},1.0" for t in range(5)
                 for joint_number, joint in enumerate(get_layout("body13").joints)]  # fmt: skip
         path.write_text("time,joint,x,y,z\n" + "\n".join(rows) + "\n", encoding="utf-8")
     report = import_dataset("csv", str(tmp_path / "src"), str(tmp_path / "out"), licence="CC0", fps=10)

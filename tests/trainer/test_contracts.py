@@ -20,6 +20,7 @@ from asma_trainer.engine import checkpoint
 from asma_trainer.engine.loop import Metrics
 from asma_trainer.engine.schedule import seed_of
 from asma_trainer.errors import RecipeError
+from asma_trainer.methods.base import Method
 from asma_trainer.methods.registry import METHODS
 from asma_trainer.models.backbone import Backbone, Encoders
 from asma_trainer.models.registry import BACKBONES
@@ -208,7 +209,7 @@ def test_streams_that_train_together_and_queues_that_move_once_a_step(
 ) -> None:
     """Batch statistics are measured by replaying forward; `after_step` must not run there."""
 
-    class Together(METHODS["asma"].__mro__[1]):  # type: ignore[misc]
+    class Together(Method):
         encoder_names = ("hdlm", "ldhm")
         together = True
         moved: typing.ClassVar[list[bool]] = []
@@ -275,7 +276,10 @@ def test_a_new_key_with_a_default_voids_no_checkpoint(monkeypatch: pytest.Monkey
         ("finetune.lr=0.5", {"finetune", "align", "distill"}),
         ("align.lr=0.5", {"align", "distill"}), ("distill.tau=3.0", {"distill"}), ("baseline.lr=0.5", {"baseline"}),
         ("seed=7", {"pretrain", "finetune", "align", "distill", "baseline"}), ("data.test=[\"other\"]", set()),
-        ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}), ("evaluate.stride=9", set()),
+        ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}),
+        ("student.kernel=[7, 7, 7, 7, 5]", {"distill", "baseline"}),
+        ("student.graph_bias=false", {"distill", "baseline"}),
+        ("student.strides=1", set()), ("student.temporal=full", set()), ("evaluate.stride=9", set()),
         ("mask.joints=8", {"pretrain", "finetune", "align", "distill"}), ("fusion=[1.0, 1.0, 2.0]", set()),
     ],
 )  # fmt: skip

@@ -71,6 +71,35 @@ def test_a_clean_set_has_no_findings(tmp_path: Path) -> None:
     assert check_text(found).endswith("nothing suspicious")
 
 
+@pytest.mark.parametrize(
+    ("cameras", "setups", "says"),
+    [
+        ([1, 2, 1, 2, 3, 3, 3, 3], [-1] * 8, None),  # cross-view
+        ([1, 2] * 4, [1, 1, 1, 1, 2, 2, 4, 4], None),  # cross-setup
+        ([1, 2] * 4, [1] * 8, "the same cameras (1, 2), the same setups (1)"),
+        ([1, 2, 1, 2, 2, 3, 3, 3], [-1] * 8, "the same cameras (2), setups are not stated"),
+        ([-1] * 8, [-1] * 8, "cameras are not stated, setups are not stated"),
+        ([1, 1, 1, -1, 3, 3, 3, 3], [-1] * 8, "cameras are not stated"),  # one might be a test camera
+    ],
+)
+def test_people_may_be_on_both_sides_where_cameras_or_setups_are_not(
+    tmp_path: Path, cameras: list[int], setups: list[int], says: str | None
+) -> None:
+    clips = [
+        dataclasses.replace(clip, subject=number % 4, camera=cameras[number], setup=setups[number])
+        for number, clip in enumerate(clean())
+    ]
+    found = check(write(tmp_path / "d", clips))
+    assert found["shared_subjects"] == {"train / test": [0, 1, 2, 3]}
+    warnings = [text for text in found["warnings"] if "on both sides" in text]
+    if says is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert warning.startswith("train / test: 4 subject(s) on both sides (0, 1, 2, 3), ")
+        assert says in warning
+
+
 def test_exchanged_legs_are_found_where_they_are(tmp_path: Path) -> None:
     clips = spoiled(lambda poses: exchange(poses, LEGS, 10, 20), 2)
     exchange(clips[5].poses, ["knee"], 15, len(clips[5].poses))

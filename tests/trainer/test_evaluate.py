@@ -14,7 +14,7 @@ from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.windows import evaluation_windows
 from asma_trainer.engine.compute import Compute
 from asma_trainer.evaluation.evaluator import Evaluator
-from asma_trainer.evaluation.metrics import confusion_matrix, top1
+from asma_trainer.evaluation.metrics import class_mean, confusion_matrix, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import classifier_scores, clip_scores, dense_scores, over_windows, with_fused
 from asma_trainer.models.teacher import Teacher
@@ -29,12 +29,22 @@ MakeRecipe = Callable[..., Recipe]
 def test_top1_confusion_and_fusion_by_hand() -> None:
     scores = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
     label = np.array([0, 2, 0, 1])
-    assert top1(scores, label) == 50.0
+    assert top1(scores, label) == 0.5
     assert confusion_matrix(scores, label).tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     other = np.eye(3, dtype=np.float32)[[1, 1, 1, 1]]
     fused = with_fused({"a": scores, "b": other}, {"a": 0.75, "b": 0.25})
     assert fused.keys() == {"a", "b", "fused"}
     np.testing.assert_allclose(fused["fused"], 0.75 * scores + 0.25 * other)
+
+
+def test_top5_and_class_mean_by_hand() -> None:
+    scores = np.array([[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [0, 9, 0, 0, 0, 0]], np.float32)
+    assert top5(scores, np.array([4, 5, 1])) == pytest.approx(2 / 3)
+    assert top5(scores[:, :5], np.array([4, 4, 1])) is None
+    label = np.array([0, 0, 0, 0, 1, 2])
+    guess = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2, 2]]
+    assert class_mean(guess, label) == pytest.approx((0.75 + 0.0 + 1.0) / 3)
+    assert top1(guess, label) == pytest.approx(4 / 6)
 
 
 def test_probes_on_features_that_can_be_told_apart(tiny_recipe: MakeRecipe) -> None:
@@ -45,7 +55,7 @@ def test_probes_on_features_that_can_be_told_apart(tiny_recipe: MakeRecipe) -> N
     recipe = tiny_recipe("evaluate.probe_steps=100")
     scores = linear_probe(train, label, test, recipe, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
-    assert top1(scores, label) == 100
+    assert top1(scores, label) == 1.0
     np.testing.assert_array_equal(scores, linear_probe(train, label, test, recipe, 3))  # seeded
     # A feature that never changes does no harm.
     dead = np.concatenate([train, np.full((60, 1), 7, np.float32)], axis=1)
@@ -134,8 +144,8 @@ def test_accuracies_are_by_split(waves: PreparedDataset, tiny_recipe: MakeRecipe
     wrong[waves.split("test")] = perfect[waves.split("test")]
     rows = evaluator.accuracies("x", with_fused({"joint": perfect, "motion": wrong}, recipe.stream_weights))
     assert [(row.split, row.streams["joint"], row.streams["motion"]) for row in rows] == [
-        ("test", 100.0, 100.0), ("all", 100.0, pytest.approx(100 / 3))]  # fmt: skip
-    assert rows[1].fused == 100.0  # joint weighs 0.6, motion 0.4
+        ("test", 1.0, 1.0), ("all", 1.0, pytest.approx(1 / 3))]  # fmt: skip
+    assert rows[1].fused == 1.0  # joint weighs 0.6, motion 0.4
 
 
 def test_scores_count_at_every_frame_whoever_gives_them(waves: PreparedDataset, tiny_recipe: MakeRecipe) -> None:

@@ -182,7 +182,8 @@ def test_xnpy_frame_counts_and_training_pairs(tmp_path: Path) -> None:
 
 
 def test_xnpy_pixels_lose_unseen_joints(tmp_path: Path) -> None:
-    x = np.full((1, 3, 4, 17, 1), 0.5, np.float32)
+    x = RNG.uniform(100, 300, (1, 3, 4, 17, 1)).astype(np.float32)
+    x[0, 2] = 0.5
     x[0, 2, 1, 5, 0] = 0.0
     xnpy(tmp_path / "in", clips=1, x=x, label=[0])
     data = load("xnpy", tmp_path / "in", tmp_path / "out")
@@ -241,8 +242,9 @@ def test_pyskl_is_taken_over(protocol: int, tmp_path: Path) -> None:
     annotation = given_["annotations"][0]
     np.testing.assert_array_equal(data.clip(0)[:, 0, :, :2], annotation["keypoint"][0].astype(np.float32))
     np.testing.assert_array_equal(data.clip(0)[:, 0, :, 2], annotation["keypoint_score"][0].astype(np.float32))
-    kept = given_["annotations"][1]["keypoint"][1].astype(np.float32)  # the one who is seen more
-    np.testing.assert_array_equal(data.clip(1)[:, 0, :, :2], kept)
+    second = given_["annotations"][1]["keypoint"][1].astype(np.float32)
+    np.testing.assert_array_equal(data.clip(1)[:, 1, :, :2], second)
+    assert np.isnan(data.clip(0)[:, 1]).all()
 
 
 def test_pyskl_in_three_dimensions(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_damaged_matlab_files_are_errors_and_nothing_else(monkeypatch: pytest.Mo
         read_array("f", mat(array), "other")
     with pytest.raises(DataError, match="real numbers"):
         read_array("f", mat(array, klass=1), "d_skel")
-    monkeypatch.setattr(mat5, "_MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(mat5, "MAX_BYTES", 1 << 20)
     bomb = zlib.compress(b"\0" * (2 << 20), 9)
     with pytest.raises(DataError, match="more, packed at offset"):
         read_array("f", mat(array)[:128] + struct.pack("<II", 15, len(bomb)) + bomb, "d_skel")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
+from asma_trainer.architecture import BlockSpec, block_specs
 from asma_trainer.models.alignment import Alignment
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.count import count_macs, count_parameters
@@ -23,7 +24,12 @@ from asma_trainer.recipe.sections import EncoderConfig
 from asma_trainer.vocabulary import ENCODERS
 
 NTU = get_layout("ntu25")
-SMALL = STGCNConfig((4, 4, 8), (1, 1, 2), kernel=3)
+# Blocks of every kind: other kernels, strides, separable convolutions, no bias.
+MIXED = STGCNConfig(
+    block_specs((4, 4, 8, 8), (5, 3, 7, 3), (1, 2, 1, 2), ("full", "full", "separable", "separable"), graph_bias=False),
+    valid=True,
+)
+SMALL = STGCNConfig(block_specs((4, 4, 8), 3, (1, 1, 2)))
 
 
 def clips(rows: int, frames: int, joints: int = 25, seed: int = 0) -> torch.Tensor:
@@ -60,13 +66,13 @@ def test_published_multiply_accumulates() -> None:
 
 def test_multiply_accumulates_are_those_that_run() -> None:
     """Counted by hooks on every convolution of a real forward pass, plus the product with the adjacency."""
-    for config in (TEACHER_CONFIG, student_config("device"), student_config("paper")):
+    for config in (TEACHER_CONFIG, student_config("device"), student_config("paper"), MIXED):
         total = 0
 
         def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             nonlocal total
             assert isinstance(module, torch.nn.Conv2d)
-            total += output[0].numel() * module.in_channels * module.kernel_size[0]
+            total += output[0].numel() * module.in_channels // module.groups * module.kernel_size[0]
 
         def graph_hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             nonlocal total
@@ -83,9 +89,7 @@ def test_multiply_accumulates_are_those_that_run() -> None:
         with torch.no_grad():
             network(clips(1, 50))
         assert count_macs(NTU, config, 50) == total
-        assert count_macs(NTU, config, 50, people=2, classes=60, streams=3) == 3 * (
-            2 * total + config.channels[-1] * 60
-        )
+        assert count_macs(NTU, config, 50, people=2, classes=60, streams=3) == 3 * (2 * total + config.width * 60)
 
 
 @settings(deadline=None, max_examples=15)
@@ -126,8 +130,9 @@ def test_dropped_joints_and_frames_are_a_smaller_graph(config: STGCNConfig) -> N
         for block in network.blocks:
             graph = block.graph
             part = GraphConv(
-                graph.mix.in_channels, graph.mix.out_channels // 3, graph.partitions[:, joints][:, :, joints]
-            )
+                graph.mix.in_channels, graph.mix.out_channels // 3, graph.partitions[:, joints][:, :, joints],
+                graph.mix.bias is not None,
+            )  # fmt: skip
             part.importance.data = graph.importance.data[:, joints][:, :, joints]
             part.mix = graph.mix
             block.graph = part
@@ -144,18 +149,36 @@ def test_padded_strided_and_valid_lengths() -> None:
     assert STGCN(NTU, student_config("paper")).eval()(clips(1, 50)).shape == (1, 50, 25, 128)
 
 
-@settings(deadline=None, max_examples=8)
-@given(length=st.integers(20, 60), seed=st.integers(0, 99))
-def test_dense_logits_are_those_of_every_window(length: int, seed: int) -> None:
-    """What a stream computes, frame by frame, is what the clip model says about each window."""
+@settings(deadline=None, max_examples=24)
+@given(
+    blocks=st.lists(
+        st.builds(
+            BlockSpec,
+            channels=st.integers(1, 6),
+            kernel=st.sampled_from([1, 3, 5]),
+            stride=st.integers(1, 3),
+            temporal=st.sampled_from(["full", "separable"]),
+            graph_bias=st.booleans(),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    more=st.tuples(st.integers(0, 9), st.integers(0, 30)),
+    seed=st.integers(0, 99),
+)
+def test_dense_logits_are_those_of_every_window(blocks: list[BlockSpec], more: tuple[int, int], seed: int) -> None:
+    """What a stream computes is what the clip model says about each window, or with strides about every s-th."""
     torch.manual_seed(seed)
-    student = shaken(Student(NTU, student_config("device", (4, 4, 8), 5), 6))
+    config = STGCNConfig(tuple(blocks), valid=True)
+    student = shaken(Student(NTU, config, 6))
     assert isinstance(student, Student)
-    x, window = clips(2, length, seed=seed), 16
+    window = config.receptive_field + more[0]
+    length = window + more[1]
+    x = clips(2, length, seed=seed)
     with torch.no_grad():
         dense = student.dense(x, window)
-        windows = torch.stack([student(x[:, t : t + window]) for t in range(length - window + 1)], dim=1)
-    assert dense.shape == (2, length - window + 1, 6)
+        starts = range(0, length - window + 1, config.stride)
+        windows = torch.stack([student(x[:, t : t + window]) for t in starts], dim=1)
     torch.testing.assert_close(dense, windows, atol=1e-5, rtol=1e-5)
 
 
@@ -165,6 +188,29 @@ def test_valid_convolutions_see_their_receptive_field_and_nothing_else() -> None
     network(x)[0, 7].sum().backward()
     assert x.grad is not None
     assert x.grad.abs().sum(dim=(0, 2, 3)).nonzero()[:, 0].tolist() == list(range(7, 16))
+
+
+def test_strided_blocks_see_their_receptive_field_and_nothing_else() -> None:
+    network = shaken(STGCN(NTU, MIXED))
+    field, stride = MIXED.receptive_field, MIXED.stride
+    assert (field, stride) == (1 + 4 + 2 + 2 * 6 + 2 * 2, 4)
+    x = clips(1, field + 2 * stride).requires_grad_()
+    network(x)[0, 1].sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum(dim=(0, 2, 3)).nonzero()[:, 0].tolist() == list(range(stride, stride + field))
+
+
+def test_plain_blocks_keep_their_weights_names() -> None:
+    """Old student.pt files and checkpoints hold these."""
+    names = {
+        name.split(".", 2)[2] for name in STGCN(NTU, student_config("device")).state_dict() if name[:6] == "blocks"
+    }
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    assert names == {
+        "graph.importance", "graph.mix.weight", "graph.mix.bias", "temporal.weight", "temporal.bias",
+        "residual.0.weight", "residual.0.bias",
+        *(f"{place}.{name}" for place in ("graph_bn", "temporal_bn", "residual.1") for name in norm),
+    }  # fmt: skip
 
 
 def test_people_are_averaged_by_clip() -> None:
@@ -221,12 +267,12 @@ def test_one_scale_for_all_joints_keeps_their_proportions() -> None:
     """The spine that moves by millimetres is not blown up to the size of a hand."""
     x = clips(8, 12) * torch.linspace(0.01, 1.0, 25)[None, None, :, None]
     for kind, expected in (("scale", (x - x.mean()) / x.std(correction=0)), ("none", x)):
-        network = STGCN(NTU, STGCNConfig((4, 4), (1, 1), 3, input_norm=kind))  # type: ignore[arg-type]
+        network = STGCN(NTU, STGCNConfig(block_specs((4, 4), 3), input_norm=kind))  # type: ignore[arg-type]
         seen: list[torch.Tensor] = []
         network.blocks[0].register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0].detach()))
         network(x, joints=torch.arange(20))
         torch.testing.assert_close(seen[0], expected[:, :, :20], atol=1e-4, rtol=1e-4)
-    blown_up = STGCN(NTU, STGCNConfig((4, 4), (1, 1), 3))
+    blown_up = STGCN(NTU, STGCNConfig(block_specs((4, 4), 3)))
     seen = []
     blown_up.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     blown_up(x)
@@ -235,7 +281,9 @@ def test_one_scale_for_all_joints_keeps_their_proportions() -> None:
 
 def test_an_encoder_is_what_its_recipe_says() -> None:
     encoder = stgcn(NTU, EncoderConfig(channels=(4, 8), strides=(1, 2), input_norm="none", partition="one-hop"))
-    assert encoder.config == STGCNConfig((4, 8), (1, 2), 9, 0.5, input_norm="none", partition="one-hop")
+    assert encoder.config == STGCNConfig(
+        block_specs((4, 8), strides=(1, 2)), 0.5, input_norm="none", partition="one-hop"
+    )
     graph = encoder.blocks[1].graph
     assert isinstance(graph, GraphConv)
     torch.testing.assert_close(graph.partitions, torch.from_numpy(partitions(NTU, "one-hop")))

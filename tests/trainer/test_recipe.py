@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asma_trainer.architecture import BlockSpec
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.recipe import Recipe, load_recipe, recipe_names
 from asma_trainer.recipe.sections import AugmentConfig
@@ -62,6 +63,21 @@ def test_every_key_and_preset_is_documented() -> None:
     assert all(f"| `{name}` |" in text for name in recipe_names())
 
 
+def test_a_students_blocks_are_one_setting_for_all_or_a_list(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
+    plain = tiny_recipe().student
+    assert plain.blocks == tuple(BlockSpec(channels, 3) for channels in (4, 4, 8))
+    recipe = tiny_recipe(
+        "student.kernel=[3, 3, 5]", "student.strides=[1, 2, 1]", 'student.temporal=["full", "full", "separable"]',
+        "student.graph_bias=false",
+    )  # fmt: skip
+    assert recipe.student.blocks == (
+        BlockSpec(4, 3, 1, "full", False), BlockSpec(4, 3, 2, "full", False), BlockSpec(8, 5, 1, "separable", False),
+    )  # fmt: skip
+    assert recipe.min_device_frames == 1 + 2 + 2 + 2 * 4
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    assert load_recipe(tmp_path / "recipe.toml") == recipe
+
+
 def test_overrides_are_toml_values(tiny_recipe: MakeRecipe) -> None:
     recipe = tiny_recipe("pretrain.lr=0.5", "data.train=other", 'student.idle_label="slow"', "seed=3", "mask.frames=2")
     assert (recipe.pretrain.lr, recipe.data.train, recipe.student.idle_label) == (0.5, "other", "slow")
@@ -77,7 +93,10 @@ def test_overrides_are_toml_values(tiny_recipe: MakeRecipe) -> None:
         ("pretrain.lr=fast", "pretrain.lr"), ("mask.mode=hide", "mask.mode"), ("streams=joint", "streams"),
         ("data=5", "data"), ("encoder.channels=[4, 4.5, 8]", "encoder.channels[1]"), ("name=5", "name"),
         ("student.idle_label=[1]", "student.idle_label"), ('stages=["pretrain", "dance"]', "stages[1]"),
-        ("mask.multiset=1", "mask.multiset"),
+        ("mask.multiset=1", "mask.multiset"), ("student.kernel=[3, true, 3]", "student.kernel[1]"),
+        ("student.kernel=3.0", "student.kernel"), ("student.temporal=half", "student.temporal"),
+        ('student.temporal=["full", "half", "full"]', "student.temporal[1]"),
+        ("student.graph_bias=0", "student.graph_bias"),
     ],
 )  # fmt: skip
 def test_unknown_keys_and_wrong_types_are_named(tiny_recipe: MakeRecipe, override: str, named: str) -> None:
@@ -95,11 +114,17 @@ def test_unknown_keys_and_wrong_types_are_named(tiny_recipe: MakeRecipe, overrid
         ["encoder.channels=[]", "encoder.strides=[]"], ["encoder.strides=[1, 2]"], ["encoder.channels=[4, 4, 6]"],
         ["encoder.strides=[1, 0, 1]"], ["encoder.kernel=4"], ["encoder.dropout=1.0"], ["student.channels=[]"],
         ["student.channels=[4, 4, 8, 8, 8, 8, 8, 8, 8, 8]"], ["student.kernel=0"], ["student.golden=0"],
+        ["student.strides=[]"], ["student.kernel=[3, 3]"],
+        ["student.kernel=[3, 4, 3]"], ["student.strides=[1, 2]"], ["student.strides=0"],
+        ['student.temporal=["full"]'], ["student.channels=[4, 0, 8]"], ["student.kernel=[3, 3, 19]"],
+        ["student.strides=[1, 8, 2]"], ["student.kernel=1", "student.strides=[3, 3, 3]"],
+        ['student.kind="paper"', "student.strides=[1, 2, 1]"],
         ["mask.frames=20"], ["mask.frames=10", "mask.extra_frames=10"], ["mask.joints=-1"], ["pretrain.steps=0"],
         ["pretrain.batch=1"], ["distill.lr=0.0"], ["align.lr=nan"], ["finetune.warmup=-1"],
         ["align.warmup=5"], ["pretrain.width=0"], ["evaluate.score_stride=0"],
         ["augment.flip=1.5"], ["augment.shear=-0.1"], ["pretrain.augment.crop=0.6"], ["distill.tau=0.0"],
-        ["distill.label_weight=1.5"], ["finetune.label_smoothing=1.0"], ["evaluate.stride=0"],
+        ["distill.label_weight=1.5"], ["finetune.label_smoothing=1.0"], ["evaluate.stride=0"], ["labels.share=0.0"],
+        ["labels.share=1.5"], ["labels.clips=-1"], ["labels.share=0.5", "labels.clips=3"],
         ["evaluate.probe_steps=0"],
     ],
     ids=" ".join,

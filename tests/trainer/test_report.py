@@ -152,6 +152,12 @@ def conversion(text: str = "int8") -> Conversion:
             {"name": "torch", "difference": 0.0, "agreement": 1.0, "accuracy": 0.956, "size": None},
             {"name": text, "difference": 1.57, "agreement": 0.991, "accuracy": 0.954, "size": 978_368},
         ],
+        "layers": [
+            {"stream": text, "name": "block1/output", "snr_db": 31.66},
+            {"stream": text, "name": "block1/hidden", "snr_db": 12.3},
+            {"stream": text, "name": "logits", "snr_db": None},
+        ],
+        "whole_clips": {"split": text, "clips": 1054, "student": 0.931, "bundle": 0.929, "agreement": 0.995},
     }  # fmt: skip
 
 
@@ -423,15 +429,28 @@ def test_the_profile_that_is_measured_is_the_profile_that_is_told(
 def test_a_bundles_own_report_is_told(make_bundle: Callable[..., Path]) -> None:
     page = parse(RunReport("t", conversion=conversion_of(read_bundle(make_bundle()))))
     stages = [e.text for e in page.named("th")]
-    assert stages[:5] == ["Stage", "Agreement", "Accuracy", "Largest difference", "Size"]
+    assert stages[:5] == ["Stage", "Agreement", "Window accuracy", "Largest difference", "Size"]
     assert "int8" in stages
+
+
+def test_an_older_bundles_report_is_told_too(make_bundle: Callable[..., Path]) -> None:
+    bundle = read_bundle(make_bundle())
+    for name in ("layers", "whole_clips"):
+        bundle.report.pop(name, None)
+    page = parse(RunReport("t", conversion=conversion_of(bundle)))
+    assert "Layer" not in [e.text for e in page.named("th")]
+    bundle.report["layers"] = [{"stream": "joint", "name": "logits", "snr_db": "many"}]
+    with pytest.raises(DataError, match="snr_db"):
+        conversion_of(bundle)
 
 
 def test_conversion_stages_become_rows() -> None:
     page = parse(RunReport("t", conversion=conversion()))
     assert [e.text for e in page.named("td", "num")] == [
-        "100.0 %", "95.6 %", "0", "–", "99.1 %", "95.4 %", "1.6", "955 KiB",
+        "100.0 %", "95.6 %", "0", "–", "99.1 %", "95.4 %", "1.6", "955 KiB", "31.7", "–",
     ]  # fmt: skip
+    assert listed(page)["Clip accuracy, 1,054 clips of int8"] == "92.9 %; student 93.1 %; agreement 99.5 %"
+    assert "block1/hidden" not in [e.text for e in page.named("th")]
     assert listed(page)["Agreement from first to last"] == "99.1 %"
     assert listed(page)["Clips"] == "256 to set ranges, 512 to judge by"
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from asma_edge.buffer import PoseBuffer, resample
 from asma_edge.preprocess import STREAMS, Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, get_layout
+from asma_trainer.data import batches
 from asma_trainer.data.batches import Batch, TrainingBatches
 from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.data.windows import (
@@ -62,8 +63,8 @@ def test_trainer_calibration_and_device_see_the_same_numbers(waves: PreparedData
 def test_training_windows_at_the_recorded_rate_are_the_devices(waves: PreparedDataset) -> None:
     """Where the recipe's rate is the data's, a training window is a cut of what the device sees."""
     data = DataConfig(sampling="window", frames=16, fps=waves.info.fps, preprocess=ALL_STEPS)
-    batches = TrainingBatches(waves, waves.split("train"), data, 8, seed=3)
-    batch, order = batches[0], np.random.default_rng((3, 0, 0)).permutation(waves.split("train"))[:8]
+    drawn = TrainingBatches(waves, waves.split("train"), data, 8, seed=3)
+    batch, order = drawn[0], np.random.default_rng((3, 0, 0)).permutation(waves.split("train"))[:8]
     for row, clip in enumerate(order):
         window = batch.frames[row].numpy()
         live = on_the_device(waves.clip(clip)[:, 0], waves.info.fps, data)
@@ -86,14 +87,31 @@ def test_a_batch_is_a_pure_function_of_the_step(pairs: PreparedDataset, data: Da
     assert not TrainingBatches(pairs, train, data, 6, seed=2, speed=0.3)[5].frames.equal(later.frames)
 
 
+@pytest.mark.parametrize("data", [WINDOW, WHOLE])
+def test_clips_that_are_kept_preprocessed_change_nothing(
+    pairs: PreparedDataset, data: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = pairs.split("train")
+    some = sum(part.nbytes for clip in train[:5] for part in bodies(pairs.clip(int(clip))))
+    kept = []
+    for room in (0, some, 1 << 30):
+        monkeypatch.setattr(batches, "_KEPT_BYTES", room)
+        drawn = TrainingBatches(pairs, train, data, 6, seed=1, speed=0.3)
+        kept.append([drawn[step].frames for step in range(3 * len(train) // 6)])
+        assert (len(drawn._kept) > 0) == (room > 0)
+    for first, second, third in zip(*kept, strict=True):
+        assert first.equal(second)
+        assert first.equal(third)
+
+
 def test_an_epoch_is_a_permutation(waves: PreparedDataset) -> None:
     train = waves.split("train")
     data = DataConfig(sampling="clip", frames=4)
-    batches = TrainingBatches(waves, train, data, 4, seed=1)
+    drawn = TrainingBatches(waves, train, data, 4, seed=1)
     signature = {evaluation_windows(waves, clip, data, 1)[0, 0].tobytes(): int(clip) for clip in train}
     orders = []
     for epoch in range(3):
-        frames = [body for step in range(4 * epoch, 4 * epoch + 4) for body in batches[step].frames]
+        frames = [body for step in range(4 * epoch, 4 * epoch + 4) for body in drawn[step].frames]
         orders.append([signature[body.numpy().tobytes()] for body in frames])
         assert sorted(orders[-1]) == train.tolist()
     assert orders[0] != orders[1] != orders[2]

@@ -13,9 +13,17 @@ import torch
 
 from asma_edge.preprocess import STREAMS, PreprocessSpec
 from asma_edge.skeleton import FloatArray, get_layout
+from asma_trainer.architecture import BlockSpec, block_specs
 from asma_trainer.errors import CheckpointError
+from asma_trainer.models.stgcn import STGCNConfig
 from asma_trainer.models.student import Student, student_config
 from asma_trainer.student_file import StudentFile
+
+
+def described(kind: str, **changes: object) -> dict[str, object]:
+    """The entry ``student`` of the file below, with another last block."""
+    first, last = (dataclasses.asdict(block) for block in block_specs((4, 8), 3))
+    return {"kind": kind, "blocks": [first, last | changes]}
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def student(motion: Callable[..., FloatArray]) -> StudentFile:
         golden_labels=np.array([1, 3]),
         temperature=1.5,
         idle_label="idle",
-        provenance={"recipe": "test", "accuracy": [{"stage": "student", "fused": 97.5}]},
+        provenance={"recipe": "test", "results": {"format": 2, "accuracy": [{"stage": "student", "fused": 0.975}]}},
     )
 
 
@@ -62,6 +70,13 @@ def test_round_trip(student: StudentFile, tmp_path: Path, version: int) -> None:
         x = torch.from_numpy(inputs[stream])
         with torch.no_grad():
             assert student.models[stream](x).equal(loaded.models[stream](x))
+
+
+def test_the_accuracies_of_older_files_are_read_as_fractions(student: StudentFile, tmp_path: Path) -> None:
+    """They were per cent, under another name."""
+    old = {"recipe": "test", "accuracy": [{"stage": "student", "fused": 97.5}]}
+    dataclasses.replace(student, provenance=old).save(tmp_path / "student.pt")
+    assert StudentFile.load(tmp_path / "student.pt").provenance == student.provenance
 
 
 class Touch:
@@ -107,10 +122,14 @@ def test_code_in_a_student_is_not_run(tmp_path: Path) -> None:
         ("golden", torch.zeros(0, 11, 13, 3)),
         ("sampling", "often"), ("fps", 0.0), ("fps", "fast"), ("temperature", -1.0),
         ("calibration", torch.full((3, 11, 13, 3), torch.nan)), ("golden", torch.zeros(2, 11, 13, 3).double()),
-        ("student", {"kind": "device", "channels": [], "kernel": 3}),
+        ("student", {"kind": "device", "blocks": []}), ("student", {"kind": "device", "blocks": [{"channels": 4}] * 2}),
         ("calibration", torch.zeros(3, 11, 25, 3)), ("calibration", "none"), ("student", {"kind": "device"}),
-        ("student", {"kind": "device", "channels": [4, 16], "kernel": 3}),
-        ("student", {"kind": "padded", "channels": [4, 8], "kernel": 3}), ("window", 10.0), ("provenance", ["mine"]),
+        ("student", described("device", channels=16)), ("student", described("padded")),
+        ("student", described("device", kernel=4)), ("student", described("device", kernel=3.0)),
+        ("student", described("device", stride=0)), ("student", described("device", temporal="half")),
+        ("student", described("device", temporal="separable")), ("student", described("device", graph_bias=False)),
+        ("student", described("device", graph_bias=1)), ("student", described("device", dilation=2)),
+        ("window", 10.0), ("provenance", ["mine"]),
         ("golden_labels", torch.tensor([1, 4])), ("golden_labels", torch.tensor([-1, 0])),
     ],
 )  # fmt: skip
@@ -125,6 +144,41 @@ def test_parts_that_do_not_fit_are_refused(student: StudentFile, tmp_path: Path,
     torch.save({k: v for k, v in values.items() if k != key}, path)
     with pytest.raises(CheckpointError, match="cannot read student"):
         StudentFile.load(path)
+
+
+def test_files_of_format_1_are_read(student: StudentFile, tmp_path: Path) -> None:
+    """They know plain blocks of one kernel only."""
+    path = tmp_path / "student.pt"
+    student.save(path)
+    values = torch.load(path, weights_only=True)
+    assert values["student"] == described("device")
+    old = {"format": 1, "student": {"kind": "device", "channels": [4, 8], "kernel": 3}}
+    values = {name: value for name, value in (values | old).items() if name != "digest"}
+    torch.save(values, path)
+    loaded = StudentFile.load(path)
+    assert not loaded.sealed
+    assert loaded.models["joint"].backbone.config == student.models["joint"].backbone.config
+    for kernel in (4, [3, 3], None, "3"):
+        torch.save(values | {"student": old["student"] | {"kernel": kernel}}, path)  # type: ignore[operator]
+        with pytest.raises(CheckpointError, match="kernel"):
+            StudentFile.load(path)
+
+
+def test_blocks_of_every_kind_survive_the_file(student: StudentFile, tmp_path: Path) -> None:
+    blocks = (BlockSpec(4, 3, 2, "full", False), BlockSpec(8, 1, 1, "separable", True))
+    config = STGCNConfig(blocks, valid=True)
+    models = {name: Student(student.layout, config, 4).eval() for name in STREAMS}
+    path = tmp_path / "student.pt"
+    dataclasses.replace(student, models=models).save(path)
+    loaded = StudentFile.load(path)
+    assert loaded.models["bone"].backbone.config == config
+    x = torch.from_numpy(student.inputs(student.golden)["bone"])
+    torch.testing.assert_close(loaded.models["bone"](x), models["bone"](x))
+
+
+def test_networks_of_different_blocks_are_refused(student: StudentFile) -> None:
+    other = Student(student.layout, student_config("device", (4, 8), 5), 4)
+    assert "2 architectures" in dataclasses.replace(student, models={**student.models, "bone": other}).problem()
 
 
 def test_an_unknown_kind_is_refused_by_name(student: StudentFile, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_run_leaves_everything_it_should_and_nothing_else(trained: Path, waves
     ]  # fmt: skip
     for row in results["accuracy"]:
         assert set(row["streams"]) == {"joint", "motion"}
-        assert all(0 <= value <= 100 for value in [*row["streams"].values(), row["fused"]])
+        assert all(0 <= value <= 1 for value in [*row["streams"].values(), row["fused"]])
     assert np.sum(results["confusion"]["counts"]) == len(waves.split("test"))
     with np.load(trained / "evaluate" / "scores.npz") as scores:
         assert scores["name"].tolist() == waves.name[waves.split("test")].tolist()
@@ -59,7 +59,7 @@ def test_a_run_leaves_everything_it_should_and_nothing_else(trained: Path, waves
         assert 4 <= single.sum() < len(single)
         expected = 0.6 * scores["joint"] + 0.4 * scores["motion"]
         np.testing.assert_allclose(scores["fused"][single], expected[single], atol=1e-6)
-        accuracy = 100 * (scores["fused"].argmax(axis=1) == waves.label[waves.split("test")]).mean()
+        accuracy = (scores["fused"].argmax(axis=1) == waves.label[waves.split("test")]).mean()
         assert results["accuracy"][-1]["fused"] == pytest.approx(accuracy)
 
 
@@ -70,7 +70,7 @@ def test_the_student_file_of_a_run(trained: Path, waves: PreparedDataset) -> Non
     assert student.calibration.shape == (6, 21, 25, 3)
     assert student.golden.shape == (5, 21, 25, 3)
     assert student.provenance["licence"] == "CC0"
-    assert student.provenance["accuracy"][-1]["stage"] == "student"
+    assert student.provenance["results"]["accuracy"][-1]["stage"] == "student"
     model = load_checkpoint(trained / "distill" / "all" / "last.pt")["model"]
     for stream, network in student.models.items():
         assert count_parameters(network) > 0
@@ -286,7 +286,7 @@ def test_without_distillation_student_pt_holds_the_students_trained_on_labels(
     out = tmp_path / "out"
     assert train_command("run", waves.path, out, sets=('stages=["baseline", "evaluate"]', "distill.steps=2")) == 0
     student = StudentFile.load(out / "student.pt")
-    assert [row["stage"] for row in student.provenance["accuracy"]] == ["label-only student"]
+    assert [row["stage"] for row in student.provenance["results"]["accuracy"]] == ["label-only student"]
     model = load_checkpoint(out / "baseline" / "all" / "last.pt")["model"]
     for stream, network in student.models.items():
         for name, values in network.state_dict().items():
@@ -327,18 +327,22 @@ def test_report_of_a_run_and_its_bundle(
     assert main(["report", str(out), "--data", str(waves.path), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((out / "summary.json").read_text())
-    assert summary["bundle"] is summary["agreement"] is summary["peak_rss_mb"] is None
+    assert summary["bundle"] is summary["agreement"] is summary["peak_rss_mib"] is None
     assert set(summary["accuracy"]) == {"linear", "teacher", "student_float32"}
     assert "student int8" not in (out / "report.html").read_text()
     convert(
-        StudentFile.load(out / "student.pt"), out / "tiny.tflite", max_drop=100.0, min_agreement=0.0, min_accuracy=0.0
+        StudentFile.load(out / "student.pt"),
+        out / "tiny.tflite",
+        max_drop_points=100.0,
+        min_agreement=0.0,
+        min_accuracy=0.0,
     )
     assert main(["report", str(out), "--data", str(waves.path)]) == 0
     text = capsys.readouterr().out
     assert "== recognise the test clips with the int8 bundle" in text
     assert text.splitlines()[-1] == f"report: {out / 'report.html'}"
     summary = json.loads((out / "summary.json").read_text())
-    assert 0 <= summary["accuracy"]["student_int8"] <= 100
+    assert 0 <= summary["accuracy"]["student_int8"] <= 1
     assert 0 <= summary["agreement"] <= 1
     page = (out / "report.html").read_text()
     assert all(heading in page for heading in ("Accuracy", "Watch it recognise", "Confusion", "Training", "Conversion"))

@@ -10,7 +10,8 @@ from asma_trainer.data.dataset import DatasetInfo
 from asma_trainer.engine.schedule import seed_of
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.registry import backbone
-from asma_trainer.models.student import Student, student_config
+from asma_trainer.models.stgcn import STGCNConfig
+from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import Teacher, check_pair
 from asma_trainer.recipe.recipe import Recipe
 
@@ -47,8 +48,7 @@ def build_teacher(info: DatasetInfo, recipe: Recipe, names: Sequence[str]) -> Te
 
 def build_student(info: DatasetInfo, recipe: Recipe) -> Student:
     """A new student of the recipe's kind."""
-    student = recipe.student
-    config = student_config(student.kind, student.channels, student.kernel, student.dropout)
+    config = STGCNConfig(recipe.student.blocks, recipe.student.dropout, valid=recipe.student.kind == "device")
     return Student(info.layout, config, len(info.classes))
 
 

@@ -23,6 +23,7 @@ from asma_edge.files import atomic_file
 from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.fit import check_fit
+from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
 from asma_trainer.engine.compute import Compute, compute
 from asma_trainer.engine.loop import fit, seeded_batches
@@ -42,6 +43,7 @@ from asma_trainer.stages.base import ALL, Stage
 from asma_trainer.stages.identity import digest, fingerprint_of
 from asma_trainer.stages.registry import STAGE, STAGES
 from asma_trainer.stages.scoring import score_stages
+from asma_trainer.stages.transfer import source_digest
 from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import StageName
 
@@ -101,8 +103,9 @@ class Run:
         compute: device, precision and processes.
 
     Raises:
-        DataError: the data set lacks a split, a class or what else the recipe asks for.
+        DataError: the data set lacks a split, a class, labels or what else the recipe asks for.
         RecipeError: the recipe names a method or backbone that there is not, or that do not go together.
+        CheckpointError: the run whose encoders it takes has not pretrained them.
     """
 
     def __init__(
@@ -111,11 +114,12 @@ class Run:
         self.folder, self.dataset, self.recipe, self.compute = Path(folder), dataset, recipe, compute or Compute()
         self.info = dataset.info
         self.train = dataset.split(recipe.data.train)
-        self._fingerprint = fingerprint_of(dataset)
+        self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
         check_method(recipe, len(self.train))
         check_fit(dataset, recipe)
+        self._fingerprint = " ".join(filter(None, (fingerprint_of(dataset), source_digest(self.info, recipe))))
 
     @classmethod
     def open(cls, folder: str | Path, dataset: PreparedDataset) -> Run:
@@ -187,8 +191,8 @@ class Run:
     def _batches(self, stage: Stage, seed: int) -> TrainingBatches:
         recipe, schedule = self.recipe, stage.schedule(self.recipe)
         return TrainingBatches(
-            self.dataset, self.train, recipe.data, schedule.batch, seed, stage.augment(recipe).speed,
-            self.compute.rank, self.compute.world,
+            self.dataset, self.labelled if stage.labels else self.train, recipe.data, schedule.batch, seed,
+            stage.augment(recipe).speed, self.compute.rank, self.compute.world, self.labelled,
         )  # fmt: skip
 
     def untrained(self, stream: str) -> Encoders:

@@ -19,18 +19,22 @@ from asma_edge.checks import is_number, is_whole
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
 from asma_edge.preprocess import PreprocessSpec, to_streams
+from asma_edge.provenance import RESULTS_FORMAT, with_fractions
 from asma_edge.skeleton import FloatArray, Layout
+from asma_trainer.architecture import BlockSpec, block_specs
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.windows import one_window_per_clip, preprocess_spec
 from asma_trainer.errors import CheckpointError
 from asma_trainer.evaluation.metrics import Accuracy
-from asma_trainer.models.student import Student, student_config
+from asma_trainer.evaluation.results import rows_of
+from asma_trainer.models.stgcn import STGCNConfig
+from asma_trainer.models.student import Student
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.tensor_file import read_tensors
 from asma_trainer.vocabulary import Sampling, StudentKind
 
 KIND = "asma-student"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: blocks of one kernel and stride 1, described by their channels
 _KINDS: tuple[str, ...] = typing.get_args(StudentKind)
 
 
@@ -113,7 +117,7 @@ class StudentFile:
                 "data": info.source,
                 "licence": info.licence,
                 "training_clips": len(train),
-                "accuracy": [dataclasses.asdict(row) for row in accuracies],
+                "results": {"format": RESULTS_FORMAT, "accuracy": rows_of(accuracies)},
             },
         )
 
@@ -123,7 +127,7 @@ class StudentFile:
         values = {
             "kind": KIND,
             "format": FORMAT_VERSION,
-            "student": {"kind": self.kind, "channels": list(config.channels), "kernel": config.kernel},
+            "student": {"kind": self.kind, "blocks": [dataclasses.asdict(block) for block in config.blocks]},
             "layout": self.layout.to_dict(),
             "labels": list(self.labels),
             "sampling": self.sampling,
@@ -152,15 +156,15 @@ class StudentFile:
         path = Path(path)
         try:
             values = read_tensors(path, KIND)
-            if values["format"] != FORMAT_VERSION:
-                raise ValueError(f"format {values['format']}, this version reads {FORMAT_VERSION}")
+            if values["format"] not in (1, FORMAT_VERSION):
+                raise ValueError(f"format {values['format']}, this version reads up to {FORMAT_VERSION}")
             digest = values.pop("digest", None)
             if digest not in (None, _digest(values)):
                 raise ValueError("a damaged file: its digest does not match")
             student, layout = values["student"], Layout.from_dict(values["layout"])
             if student["kind"] not in _KINDS:
                 raise ValueError(_unknown_kind(student["kind"]))
-            config = student_config(student["kind"], tuple(student["channels"]), student["kernel"])
+            config = STGCNConfig(_blocks(student, values["format"]), valid=student["kind"] == "device")
             models = {}
             for stream, weights in values["weights"].items():
                 models[stream] = Student(layout, config, len(values["labels"]))
@@ -181,7 +185,7 @@ class StudentFile:
                 calibration=values["calibration"].numpy(),
                 golden=values["golden"].numpy(),
                 golden_labels=values["golden_labels"].numpy(),
-                provenance=values["provenance"],
+                provenance=with_fractions(values["provenance"]),
                 sealed=digest is not None,
             )
             problem = loaded.problem()
@@ -200,16 +204,15 @@ class StudentFile:
         """What does not fit, in a few words; empty if everything does."""
         if not (is_whole(self.window) and self.window > 1):
             return f"window {self.window!r}, not a whole number of frames"
-        kernels = {model.backbone.config.kernel for model in self.models.values()}
+        blocks = {model.backbone.config.blocks for model in self.models.values()}
         valid = {model.backbone.config.valid for model in self.models.values()}
         frames = (self.window + 1, self.layout.num_joints, 3)
         labels, classes = self.golden_labels, len(self.labels)
         return (
             _unknown_kind(self.kind) if self.kind not in _KINDS
             else f"networks that are not of kind {self.kind!r}" if valid != {self.kind == "device"}
-            else f"kernel {min(kernels)!r}, not one odd number" if not (
-                len(kernels) == 1 and all(is_whole(kernel) and kernel > 0 and kernel % 2 for kernel in kernels)
-            )
+            else f"networks of {len(blocks)} architectures" if len(blocks) != 1
+            else f"blocks of {odd[0]}" if (odd := [block.problem for block in blocks.pop() if block.problem])
             else "calibration frames do not fit" if self.calibration.shape[1:] != frames or not len(self.calibration)
             else "golden frames do not fit" if self.golden.shape[1:] != frames or not len(self.golden)
             else "golden labels do not fit" if labels.shape != self.golden.shape[:1]
@@ -227,6 +230,20 @@ class StudentFile:
             if not _is_plain(self.provenance)
             else ""
         )  # fmt: skip
+
+
+def _blocks(student: Mapping[str, Any], version: int) -> tuple[BlockSpec, ...]:
+    """The architecture that a file describes.
+
+    Raises:
+        ValueError: one that cannot be.
+    """
+    if version == 1:
+        return tuple(
+            BlockSpec.from_dict(dataclasses.asdict(block))
+            for block in block_specs(tuple(student["channels"]), student["kernel"])
+        )
+    return tuple(BlockSpec.from_dict(block) for block in student["blocks"])
 
 
 def _unknown_kind(kind: object) -> str:

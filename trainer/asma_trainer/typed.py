@@ -19,8 +19,12 @@ def check_typed(value: Any, kind: Any, place: str) -> Any:
     if typing.is_typeddict(kind):
         if not isinstance(value, dict):
             raise _wrong(place, "an object", value)
-        for key, inner in typing.get_type_hints(kind).items():
+        for key, hint in typing.get_type_hints(kind, include_extras=True).items():
+            optional = typing.get_origin(hint) is typing.NotRequired
+            inner = typing.get_args(hint)[0] if optional else hint
             if key not in value:
+                if optional:
+                    continue
                 raise _wrong(place, f"the key '{key}'", ", ".join(map(str, value)) or "none")
             check_typed(value[key], inner, f"{place}.{key}" if place else key)
     elif origin in (typing.Union, types.UnionType):

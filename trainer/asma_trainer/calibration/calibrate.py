@@ -54,8 +54,8 @@ class Calibration:
 
     Attributes:
         info: the bundle's description with the new temperature, familiarity and settings.
-        before, after: {name: figure} on the recordings: detection and clean (percent of the actions, see `Tally`),
-            false_per_hour on what counts as false, wrong_per_hour among the actions, delay (seconds), still (percent
+        before, after: {name: figure} on the recordings: detection and clean (shares of the actions, see `Tally`),
+            false_per_hour on what counts as false, wrong_per_hour among the actions, delay (seconds), still (share
             of all frames for which the network is spared).
         likelihood: {"before", "after"}: negative log likelihood, see `likelihood`.
         hours: {"positives", "negatives"} of recordings.
@@ -292,9 +292,9 @@ def _figures(positives: Sequence[Scored], negatives: Sequence[Scored], info: Bun
     result = {
         "detection": tallies[0].detection,
         "false_per_hour": tallies[1].per_hour,
-        "clean": 100.0 * tallies[0].clean / max(tallies[0].actions, 1),
+        "clean": tallies[0].clean / max(tallies[0].actions, 1),
         "wrong_per_hour": tallies[0].per_hour,
         "delay": tallies[0].delay,
-        "still": 100.0 * float(frames.mean()),
+        "still": float(frames.mean()),
     }
-    return {name: round(value, 3) for name, value in result.items()}
+    return {name: round(value, 5) for name, value in result.items()}

@@ -32,7 +32,8 @@ class Scored:
     Attributes:
         name: of the recording.
         frames: (T, V, 3) preprocessed.
-        logits: (T, S, K) of the windows that end with each frame.
+        logits: (T, S, K) of the windows that end with each frame; a model that takes several frames a call has those
+            of its last call.
         actions: labels are the model's.
         fps: of the model.
     """
@@ -73,7 +74,8 @@ def run_network(recognizer: Recognizer, recording: Recording, labels: Mapping[in
         for action in recording.actions
         if action.label in labels
     ]
-    return Scored(recording.name, frames, recognizer.scorer().logits(held), tuple(actions), info.fps)
+    logits = recognizer.scorer().logits(held).repeat(info.hop, axis=0)[: len(frames)]
+    return Scored(recording.name, frames, logits, tuple(actions), info.fps)
 
 
 def stillness(scored: Scored, info: BundleInfo, settings: DecisionSettings) -> npt.NDArray[np.bool_]:
@@ -130,13 +132,13 @@ class Tally:
 
     @property
     def detection(self) -> float:
-        """Percent of the actions that were found."""
-        return 100.0 * self.found / max(self.actions, 1)
+        """Share of the actions that were found."""
+        return self.found / max(self.actions, 1)
 
     @property
     def quality(self) -> float:
-        """Percent: an action that is found counts half, and whole if no other event follows while it lasts."""
-        return 50.0 * (self.found + self.clean) / max(self.actions, 1)
+        """From 0 to 1: an action that is found counts half, and whole if no other event follows while it lasts."""
+        return 0.5 * (self.found + self.clean) / max(self.actions, 1)
 
     @property
     def per_hour(self) -> float:

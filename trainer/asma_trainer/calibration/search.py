@@ -19,10 +19,10 @@ _STEPS = 8  # halvings of the range of enter
 
 _REST = (2.0, 3.0)  # seconds without movement that the gate may wait for; exercises are held for a second
 
-_DELAY = 5.0  # percent of the actions that a second of delay is worth: people not seen yet may be quicker
-_SPARED = 0.1  # percent of the actions that a sparing gate may cost
+_DELAY = 0.05  # share of the actions that a second of delay is worth: people not seen yet may be quicker
+_SPARED = 0.001  # share of the actions that a sparing gate may cost
 
-_GAIN = 0.5  # percent of actions by which thresholds of single classes must be better on held-out recordings
+_GAIN = 0.005  # share of the actions by which thresholds of single classes must be better on held-out recordings
 
 
 class Search:

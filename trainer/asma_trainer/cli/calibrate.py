@@ -96,15 +96,16 @@ def table(bundle: Bundle, result: Calibration) -> str:
     old, new = bundle.info, result.info
     before, after = old.decision.to_dict(), new.decision.to_dict()
     rows: list[tuple[str, str, str]] = [("", "before", "after")]
-    units = {
-        "detection": "actions found, %",
-        "clean": "of all, with one event only, %",
-        "false_per_hour": "false events an hour",
-        "still": "frames spared, %",
+    lines_of = {
+        "detection": ("actions found, %", 100),
+        "clean": ("of all, with one event only, %", 100),
+        "false_per_hour": ("false events an hour", 1),
+        "still": ("frames spared, %", 100),
+        "wrong_per_hour": ("wrong events an hour among actions", 1),
+        "delay": ("seconds until an event, median", 1),
     }
-    units |= {"wrong_per_hour": "wrong events an hour among actions", "delay": "seconds until an event, median"}
-    for name, text in units.items():
-        rows.append((text, f"{result.before[name]:.1f}", f"{result.after[name]:.1f}"))
+    for name, (text, factor) in lines_of.items():
+        rows.append((text, f"{factor * result.before[name]:.1f}", f"{factor * result.after[name]:.1f}"))
     rows.append(("negative log likelihood", *_pair(f"{value:.3f}" for value in result.likelihood.values())))
     rows.append(("temperature", f"{old.temperature:g}", f"{new.temperature:g}"))
     known = (f"{i.familiarity.centre:g} ± {i.familiarity.width:g}" if i.familiarity else "-" for i in (old, new))

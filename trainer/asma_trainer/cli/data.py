@@ -6,6 +6,7 @@ Exit codes: 0 fine (warnings included), 2 wrong usage, bad input or an unusable 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -16,12 +17,13 @@ from typing import Any
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
-from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
+from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, Ended, ended_by_signals, progress
 from asma_trainer.curate import label, sheet, view
 from asma_trainer.curate.check import check, check_text
 from asma_trainer.curate.info import describe, describe_text
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.formats import FORMATS, ImportOptions, import_source, load_format
+from asma_trainer.formats.parse.text import LINE_END, escaped
 from asma_trainer.formats.safety_net import named
 from asma_trainer.synthetic import project
 from asma_trainer.synthetic.people import SynthSettings, synthesise
@@ -46,18 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        code = int(options.run(options))
+        with ended_by_signals():
+            code = int(options.run(options))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
         discard_stdout()
         return OK
     except (AsmaError, OSError) as error:
-        print(f"asma-data: {error}", file=sys.stderr)
+        print(f"asma-data: {escaped(str(error), keep=LINE_END)}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Ended) as error:
         print("asma-data: interrupted; an import of many files continues with the same command", file=sys.stderr)
-        return INTERRUPTED
+        return error.code if isinstance(error, Ended) else INTERRUPTED
 
 
 def _synth(options: argparse.Namespace) -> int:
@@ -90,6 +93,7 @@ def _import(options: argparse.Namespace) -> int:
     values = describe(PreparedDataset.open(options.out)) | {
         "left_out": [{"name": omitted.name, "reason": omitted.reason} for omitted in report.left_out],
         "warnings": list(report.remarks),
+        "assumed": [dataclasses.asdict(assumed) | {"text": str(assumed)} for assumed in report.assumed],
     }
     return _show(options, values, _import_text)
 
@@ -97,6 +101,7 @@ def _import(options: argparse.Namespace) -> int:
 def _import_text(values: dict[str, Any]) -> str:
     lines = [describe_text(values), ""]
     lines += [f"left out  {omitted['name']}: {omitted['reason']}" for omitted in values["left_out"]]
+    lines += [f"assumed   {assumed['text']}" for assumed in values.get("assumed", ())]
     lines += [f"warning   {text}" for text in values["warnings"]]
     return "\n".join(lines).rstrip()
 
@@ -165,7 +170,7 @@ def _view(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
-    print(json.dumps(values) if options.json else text(values))
+    print(json.dumps(values) if options.json else escaped(text(values), keep=LINE_END))
     return OK
 
 
@@ -202,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
         own.add_argument("out", type=Path, metavar="OUT", help="folder to make")
         own.add_argument("--source", default="", help="where the data come from: the credit to give")
         own.add_argument("--licence", default="", help="licence of the data")
-        own.add_argument("--fps", type=float, help="frames per second (default: what the source says, else 30)")
+        own.add_argument("--fps", type=float, help="frames per second (default: what the source says)")
         own.add_argument("--layout", choices=LAYOUT_NAMES, help="convert the joints to this layout, by name")
         own.add_argument(
             "--test-subjects", type=_numbers, default=(), metavar="N,N,...", help="define train/test by subject"

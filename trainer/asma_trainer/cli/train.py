@@ -14,17 +14,19 @@ from asma_trainer.cli import calibrate
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
-from asma_trainer.evaluation.metrics import Accuracy, accuracy_table
-from asma_trainer.evaluation.results import Results
+from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
+from asma_trainer.evaluation.results import Results, rows_of
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGES
+from asma_trainer.sweep import parse_vary, sweep, table
 
 _COMMANDS: dict[str, str] = {
     **{stage.name: stage.help for stage in STAGES},
     "evaluate": "score every stage on the test splits",
     "run": "every stage of the recipe, in its order",
+    "sweep": "several settings and seeds of a recipe, each a run of its own, in one table",
 }
 
 
@@ -41,7 +43,16 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument(
             "--recipe", required=True, metavar="R", help=f"{', '.join(recipe_names())}, or the path of a .toml file"
         )
-        stage.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        stage.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, or of all runs")
+        if name == "sweep":
+            stage.add_argument(
+                "--vary",
+                action="append",
+                default=[],
+                metavar="key=[v, ...]",
+                help="values of a recipe key (repeatable)",
+            )
+            stage.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="of each setting (0)")
         stage.add_argument(
             "--set", action="append", default=[], metavar="section.key=value", help="override a recipe key (repeatable)"
         )
@@ -78,8 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.stage == "report":
             return _report(options)
-        recipe = load_recipe(options.recipe, options.set)
         dataset = PreparedDataset.open(options.data)
+        if options.stage == "sweep":
+            return _sweep(options, dataset)
+        recipe = load_recipe(options.recipe, options.set)
         with compute(options.device, options.precision, options.workers) as where:
             run = Run(options.out, dataset, recipe, where)
             if options.stage == "run":
@@ -100,12 +113,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
+def _sweep(options: argparse.Namespace, dataset: PreparedDataset) -> int:
+    with compute(options.device, options.precision, options.workers) as where:
+        rows = sweep(
+            dataset, options.recipe, options.out, vary=parse_vary(options.vary), seeds=options.seeds,
+            overrides=options.set, compute=where,
+        )  # fmt: skip
+        if where.main and options.json:
+            print(json.dumps({"out": str(options.out), "runs": [dataclasses.asdict(row) for row in rows]}))
+        elif where.main:
+            print(f"{table(rows)}done: {options.out}")
+    return OK
+
+
 def _report(options: argparse.Namespace) -> int:
     run = Run.open(options.out, PreparedDataset.open(options.data))
     tell = (lambda _: None) if options.json else print
     settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
     rows, summary = report_run(run, settings)
-    print(json.dumps(summary) if options.json else f"{accuracy_table(rows)}\nreport: {run.folder / 'report.html'}")
+    print(json.dumps(summary) if options.json else f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}")
     return OK
 
 
@@ -114,10 +140,10 @@ def _show(folder: Path, stage: str, as_json: bool) -> None:
     if stage in ("evaluate", "run") and (folder / "evaluate" / "results.json").exists():
         rows = Results.load(folder / "evaluate").accuracy
     if as_json:
-        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": [dataclasses.asdict(row) for row in rows]}))
+        print(json.dumps({"stage": stage, "out": str(folder), "accuracy": rows_of(rows)}))
         return
     if rows:
-        print(accuracy_table(rows))
+        print(accuracy_text(rows))
     print(f"done: {folder}")
 
 

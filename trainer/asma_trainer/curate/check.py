@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from asma_edge.pose_check import check_poses
 from asma_trainer.curate.frames import is_absurd, measure_frames
-from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.data.splits import is_training, test_of
 from asma_trainer.formats.base import count_remarks
+from asma_trainer.formats.parse.text import brief
 from asma_trainer.formats.registry import published_of
 
 # Beyond these a finding becomes a warning. Joints of consumer sensors jitter; these are far above the jitter.
 NAN_SHARE = 0.2  # of a joint's frames
+ABSENT_SHARE = 0.5  # of all frames that show nobody
+SLOWEST, FASTEST = 5.0, 250.0  # frames a second
 FROZEN_SHARE = 0.2  # of all frames identical to the one before
 STILL_SHARE = 0.5  # of the frames in which most other joints move
 TELEPORT_SHARE = 0.01  # of all frames
@@ -29,6 +33,7 @@ BONE_VARIATION = 0.25  # standard deviation / mean of a bone's length within a c
 POSE_SHARE = 0.1  # of all clips; of recorded sets as they should be, fewer than 1 in 1,000 have a finding
 CLASS_RATIO = 10.0  # largest class / smallest class
 _LISTED = 10
+_SHARED = ("subjects", "cameras", "setups")
 _WORST = 3
 
 
@@ -44,7 +49,9 @@ def check(dataset: PreparedDataset) -> dict[str, Any]:
         "frames": int(dataset.offsets[-1]),
         "length": {"min": int(lengths.min()), "median": int(np.median(lengths)), "max": int(lengths.max())},
         **measure_frames(dataset),
-        "shared_subjects": _shared_subjects(dataset),
+        "shared_subjects": _shared(dataset, dataset.subject),
+        "shared_cameras": _shared_throughout(dataset, dataset.camera),
+        "shared_setups": _shared_throughout(dataset, dataset.setup),
         "duplicates": _duplicates(dataset),
         "pose_findings": _pose_findings(dataset),
         "class_counts": np.bincount(dataset.label, minlength=len(dataset.info.classes)).tolist(),
@@ -82,12 +89,22 @@ def _train_test_pairs(dataset: PreparedDataset) -> list[tuple[str, str]]:
     return [(train, test) for train, test in pairs if test is not None]
 
 
-def _shared_subjects(dataset: PreparedDataset) -> dict[str, list[int]]:
-    """{"train / test": subjects in both}."""
+def _shared(dataset: PreparedDataset, number_N: IntArray) -> dict[str, list[int]]:
+    """{"train / test": the clips' numbers, of subjects for example, that are in both}; -1, unknown, is none."""
     shared = {}
     for train, test in _train_test_pairs(dataset):
-        both = np.intersect1d(dataset.subject[dataset.splits[train]], dataset.subject[dataset.splits[test]])
-        shared[f"{train} / {test}"] = [int(subject) for subject in both if subject >= 0]
+        both = np.intersect1d(number_N[dataset.splits[train]], number_N[dataset.splits[test]])
+        shared[f"{train} / {test}"] = [int(number) for number in both if number >= 0]
+    return shared
+
+
+def _shared_throughout(dataset: PreparedDataset, number_N: IntArray) -> dict[str, list[int] | None]:
+    """`_shared`; None where the number of some clip is not known, so that nothing can be said."""
+    shared: dict[str, list[int] | None] = dict(_shared(dataset, number_N))
+    for train, test in _train_test_pairs(dataset):
+        clips = np.concatenate([dataset.splits[train], dataset.splits[test]])
+        if (number_N[clips] < 0).any():
+            shared[f"{train} / {test}"] = None
     return shared
 
 
@@ -142,7 +159,7 @@ def _errors(findings: dict[str, Any]) -> list[str]:
 
 def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
     info = dataset.info
-    warnings = []
+    warnings = _doubts(dataset.info, findings)
     missing = [f"{joint} {share:.0%}" for joint, share in findings["nan_share"].items() if share > NAN_SHARE]
     if missing:
         warnings.append(f"often missing: {', '.join(missing)}")
@@ -169,9 +186,8 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
             warnings.append(f"in {found['clips']} clip(s) {found['text']}")
     if findings["short_clips"]:
         warnings.append(f"{findings['short_clips']} clip(s) have a single frame: no motion to learn from")
-    for pair, subjects in findings["shared_subjects"].items():
-        if subjects:
-            warnings.append(f"{pair}: {len(subjects)} subject(s) on both sides, the test is not of unseen people")
+    for pair in findings["shared_subjects"]:
+        warnings += _shared_warning(pair, *(findings[f"shared_{name}"][pair] for name in _SHARED))
     for pair, names in findings["duplicates"]["test_clips_in_training"].items():
         if names:
             warnings.append(f"{pair}: {len(names)} test clip(s) are exact copies of training clips: {_some(names)}")
@@ -194,7 +210,47 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
     return warnings
 
 
+def _doubts(info: DatasetInfo, findings: dict[str, Any]) -> list[str]:
+    """Warnings of what the import cannot have got right, or had to guess."""
+    doubts = []
+    if not SLOWEST <= info.fps <= FASTEST:
+        doubts.append(f"{info.fps:g} frames a second: were times in seconds, and is this the camera's rate?")
+    if "frame rate" in info.assumed:
+        doubts.append(
+            f"nobody stated the frame rate, {info.fps:g} was assumed: with another one movements are too fast or too "
+            "slow; import again with --fps"
+        )
+    if "joint order" in info.assumed:
+        doubts.append(
+            f"joints were taken for those of {info.layout.name} by their number alone: look at them with --sheet, and "
+            "import again with --joints"
+        )
+    if findings["absent_share"] > ABSENT_SHARE:
+        doubts.append(f"{findings['absent_share']:.1%} of frames show nobody: are times in seconds, and --fps right?")
+    return doubts
+
+
+def _shared_warning(
+    pair: str, subjects: list[int], cameras: list[int] | None, setups: list[int] | None
+) -> Iterator[str]:
+    """What nobody would call a test: the same people, seen from where they were in training.
+
+    Where no camera, or no setup, is on both sides, the split is cross-view or cross-setup, and people are on both.
+    """
+    if not subjects or cameras == [] or setups == []:
+        return
+    rest = (
+        f"the same {name} ({_some([str(number) for number in shared])})" if shared else f"{name} are not stated"
+        for name, shared in (("cameras", cameras), ("setups", setups))
+    )
+    yield (
+        f"{pair}: {len(subjects)} subject(s) on both sides ({_some([str(subject) for subject in subjects])}), "
+        f"{', '.join(rest)}: the test is not of unseen people, nor known to be of unseen views"
+    )
+
+
 def _some(names: list[str]) -> str:
+    names = [brief(name) for name in names]
     return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
@@ -204,4 +260,4 @@ def _largest(shares: dict[str, float]) -> str:
 
 
 def _most(clips: dict[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in list(clips.items())[:_WORST])
+    return ", ".join(f"{brief(name)} ({count})" for name, count in list(clips.items())[:_WORST])

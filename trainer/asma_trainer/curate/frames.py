@@ -56,6 +56,7 @@ def measure_frames(dataset: PreparedDataset) -> dict[str, Any]:
     layout, pixels = dataset.info.layout, dataset.info.units == "pixels"
     bones = np.array([pair for pair in layout.bones if pair[0] != pair[1]])
     missing = np.zeros(layout.num_joints)
+    empty_frames = 0
     seen_frames = 0
     all_steps: list[Steps] = []
     variation: list[FloatArray] = []
@@ -67,6 +68,7 @@ def measure_frames(dataset: PreparedDataset) -> dict[str, Any]:
         points = clip[..., :2] if pixels else clip
         gone: BoolArray = np.asarray(np.isnan(points).any(axis=-1))
         present: BoolArray = np.asarray(~gone.all(axis=-1))  # (T, M)
+        empty_frames += int((~present.any(axis=1)).sum())
         if is_absurd(clip):
             absurd.append(name)
         elif not present.any():
@@ -81,6 +83,7 @@ def measure_frames(dataset: PreparedDataset) -> dict[str, Any]:
                 length = np.linalg.norm(points[:, :, bones[:, 0]] - points[:, :, bones[:, 1]], axis=-1)[present]
                 variation.append(_variation(length))
     return {
+        "absent_share": round(empty_frames / len(dataset.poses), 4),
         "nan_share": _by_name(layout.joints, missing / max(seen_frames, 1)),
         **_shares(all_steps, layout),
         "teleport_clips": _worst(teleports),

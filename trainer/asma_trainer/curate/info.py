@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.formats.parse.text import brief
 
 _COLUMNS = 6  # splits that fit beside each other
 _NUMBERS = 40
@@ -37,13 +38,14 @@ def describe(dataset: PreparedDataset) -> dict[str, Any]:
         "subjects": [int(subject) for subject in np.unique(dataset.subject) if subject >= 0],
         "cameras": [int(camera) for camera in np.unique(dataset.camera) if camera >= 0],
         "splits": {
-            name: {"clips": len(clips), "subjects": len(np.unique(dataset.subject[clips]))}
+            name: {"clips": len(clips), "subjects": int((np.unique(dataset.subject[clips]) >= 0).sum())}
             for name, clips in dataset.splits.items()
         },
         "classes": classes,
         "mirror_labels": list(info.mirror_labels),
         "source": info.source,
         "licence": info.licence,
+        "assumed_on_import": list(info.assumed),
     }
 
 
@@ -51,7 +53,7 @@ def describe_text(values: dict[str, Any]) -> str:
     """`describe` for people."""
     length, splits = values["length"], values["splits"]
     columns = ["all", *list(splits)[:_COLUMNS]]
-    width = max(len(name) for name in [*values["classes"], *splits])
+    width = max(len(brief(name)) for name in [*values["classes"], *splits])
     lines = [
         f"{values['path']}: {values['clips']} clips, {values['frames']} frames, {values['seconds']} s",
         f"layout    {values['layout']}, {values['joints']} joints, {values['units']}, {values['fps']:g} fps, "
@@ -61,14 +63,15 @@ def describe_text(values: dict[str, Any]) -> str:
         f"cameras   {len(values['cameras'])}: {_numbers(values['cameras'])}",
         f"source    {values['source'] or 'not stated'}",
         f"licence   {values['licence'] or 'not stated'}",
+        *([f"assumed   {', '.join(values['assumed_on_import'])}"] if values["assumed_on_import"] else []),
         "",
         f"{'split':{width}}  clips  subjects",
-        *(f"{name:{width}}  {split['clips']:5}  {split['subjects']:8}" for name, split in splits.items()),
+        *(f"{brief(name):{width}}  {split['clips']:5}  {split['subjects']:8}" for name, split in splits.items()),
         "",
         f"{'class':{width}}  " + "  ".join(columns),
     ]
     lines += [
-        f"{name:{width}}  " + "  ".join(f"{counts[column]:{len(column)}}" for column in columns)
+        f"{brief(name):{width}}  " + "  ".join(f"{counts[column]:{len(column)}}" for column in columns)
         for name, counts in values["classes"].items()
     ]
     return "\n".join(lines)

@@ -22,14 +22,15 @@ from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.data.splits import with_validation
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
-from asma_trainer.formats.parse.files import bad_file, file_entry, read_text, shown
+from asma_trainer.formats.parse.files import bad_file, file_entry, is_inside, read_text, shown
 from asma_trainer.formats.parse.json_text import MAX_JSON_BYTES
 from asma_trainer.formats.parse.names import mirror_labels
-from asma_trainer.formats.parse.text import read_rows
+from asma_trainer.formats.parse.text import plain_name, plain_number, read_rows
 
 SUMMARY = "cut labelled windows, and idle ones between them, from continuous recordings"
 
 _MAX_TIME = 1e9  # seconds, or frames
+_RECORDED = (".csv", ".jsonl", ".json")
 _SUFFIXES = (".csv", ".txt", ".timeline.json", ".json")
 
 
@@ -128,6 +129,7 @@ def cut_recordings(
         mirror_labels=mirror_labels(classes),
         source=source.info.source,
         licence=source.info.licence,
+        assumed=source.info.assumed,
     )
     made: dict[int, list[int]] = {}
     subjects: list[int] = []
@@ -162,13 +164,17 @@ def _rows(labels: Path, recordings: Mapping[str, int], bad: Callable[[DataError]
     """(recording, row) of everything labelled."""
     if not labels.is_dir():
         for line, values in read_rows(labels, required=("recording", "start", "end", "label")):
-            if values["recording"] not in recordings:
+            name = _recording(values["recording"], recordings)
+            if name is None:
                 bad(bad_file(labels, "a recording of the data set", shown(values["recording"]), line=line))
             else:
-                yield values["recording"], _Row(values["start"], values["end"], values["label"], labels, line)
+                yield name, _Row(values["start"], values["end"], values["label"], labels, line)
         return
     for name in recordings:
-        files = [path for suffix in _SUFFIXES if (path := labels / f"{name}{suffix}").is_file()]
+        files = [path for suffix in _SUFFIXES if (path := labels / f"{name}{suffix}").exists()]
+        if any(not is_inside(path, labels) for path in files):
+            bad(bad_file(labels, "files of labels in this folder", f"one for {shown(name)} outside of it"))
+            continue
         if len(files) > 1:
             bad(bad_file(labels, f"one file of labels for '{name}'", ", ".join(path.name for path in files)))
         elif files:
@@ -178,6 +184,13 @@ def _rows(labels: Path, recordings: Mapping[str, int], bad: Callable[[DataError]
                 bad(error)
                 continue
             yield from ((name, row) for row in rows)
+
+
+def _recording(said: str, recordings: Mapping[str, int]) -> str | None:
+    """The recording that a table means: by its name, or by the file that it was imported from, as on import."""
+    said = said.replace("\\", "/")
+    names = (said, *(said.removesuffix(suffix) for suffix in _RECORDED if said.endswith(suffix)))
+    return next((name for name in names if name in recordings), None)
 
 
 def _lines(path: Path) -> list[_Row]:
@@ -201,7 +214,7 @@ def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     try:
-        return abs(float(value)) <= _MAX_TIME
+        return abs(plain_number(value) if isinstance(value, str) else float(value)) <= _MAX_TIME
     except (ValueError, OverflowError):
         return False
 
@@ -210,6 +223,7 @@ def _segment(row: _Row, fps: float, length: int, settings: LabelSettings) -> _Se
     """The row as frames [start, end) of a recording of ``length`` frames."""
     if not isinstance(row.label, str) or not row.label.strip():
         raise bad_file(row.file, "a label", shown(row.label), line=row.line)
+    plain_name(row.file, row.label.strip(), "a label", line=row.line)
     if not _is_number(row.start) or not _is_number(row.end):
         got = f"{shown(row.start)}, {shown(row.end)}"
         raise bad_file(row.file, f"start and end as numbers within ±{_MAX_TIME:.0e}", got, line=row.line)

@@ -29,7 +29,7 @@ _WIDTH, _WIDE, _ROW, _GAP, _HEAD = 12.0, 11.76, 2.3, 0.32, 0.5  # inches: sheet,
 _DPI = 100
 _LEFT, _RIGHT, _TRUNK, _INK, _LINE = "#2f6fb7", "#c9711a", "#5c6773", "#1d242c", "#dde2e8"
 _YAW = np.radians(20.0)  # a little from the side, so that depth shows
-_OUTLIERS = 1.0  # percent of coordinates at either end that do not count for the scale
+_OUTLIERS = 0.01  # share of the coordinates at either end that do not count for the scale
 _TITLE = 110  # characters
 
 
@@ -190,7 +190,7 @@ def _draw_row(axes: Any, dataset: PreparedDataset, number: int) -> None:
 
 def _frame_of(flat: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(2,) lowest and (2,) highest coordinates of poses (n, M, V, 2), but of single joints that fly off."""
-    low, high = np.nanpercentile(flat, [_OUTLIERS, 100 - _OUTLIERS], axis=(0, 1, 2))
+    low, high = np.nanquantile(flat, [_OUTLIERS, 1 - _OUTLIERS], axis=(0, 1, 2))
     room = (high - low) / 4
     lowest, highest = np.nanmin(flat, axis=(0, 1, 2)), np.nanmax(flat, axis=(0, 1, 2))
     return np.maximum(lowest, low - room).astype(np.float32), np.minimum(highest, high + room).astype(np.float32)

@@ -16,11 +16,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from asma_edge.preprocess import Preprocessor
+from asma_edge.skeleton import FloatArray
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import UNLABELLED
 from asma_trainer.data.windows import bodies, preprocess_spec, random_window, whole_clip
 from asma_trainer.errors import DataError
 from asma_trainer.recipe.sections import DataConfig
 
+_KEPT_BYTES = 1 << 30  # of preprocessed clips, in each process that prepares batches
 _ORDER, _SAMPLE = 0, 1  # what a random number is for; keeps the streams of numbers apart
 
 
@@ -31,7 +34,7 @@ class Batch:
     Attributes:
         frames: (P, T + 1, V, 3).
         owner: (P,) row of the clip each body belongs to.
-        label: (N,) class numbers.
+        label: (N,) class numbers; -1 for clips without a label.
         step: the optimiser step this batch is for.
     """
 
@@ -59,6 +62,10 @@ class TrainingBatches(Dataset[Batch]):
     """Item ``step`` is the whole batch of that optimiser step (this process's share of it).
 
     Epochs are seeded permutations without repeats. A batch is never larger than the split.
+
+    Args:
+        clips: to draw from.
+        labelled: those that keep their labels; None: all.
     """
 
     def __init__(
@@ -71,10 +78,17 @@ class TrainingBatches(Dataset[Batch]):
         speed: float = 0.0,
         rank: int = 0,
         world: int = 1,
+        labelled: IntArray | None = None,
     ) -> None:
         self.dataset, self.clips, self.data, self.seed, self.speed = dataset, clips, data, seed, speed
+        known = clips if labelled is None else labelled
+        self.label = np.full(len(dataset), UNLABELLED)
+        self.label[known] = dataset.label[known]
         self.batch = min(batch, len(clips))
         self.rank, self.world = rank, world
+        self._preprocess = Preprocessor(preprocess_spec(dataset, data), dataset.info.layout)
+        self._kept: dict[int, list[FloatArray]] = {}
+        self._room = _KEPT_BYTES
         if self.batch // world < 2:
             raise DataError(
                 "a batch is too small for batch statistics",
@@ -91,12 +105,10 @@ class TrainingBatches(Dataset[Batch]):
         start = position * self.batch + self.rank * share
         numbers = order[start : start + share]
         random = np.random.default_rng((self.seed, _SAMPLE, step, self.rank))
-        spec = preprocess_spec(self.dataset, self.data)
         frames, owner = [], []
         for row, number in enumerate(numbers):
             speed, offset = np.exp(random.uniform(-self.speed, self.speed)), random.random()
-            for poses in bodies(self.dataset.clip(int(number))):
-                whole = Preprocessor(spec, self.dataset.info.layout)(poses)
+            for whole in self._preprocessed(int(number)):
                 frames.append(
                     whole_clip(whole, self.data.frames)
                     if self.data.sampling == "clip"
@@ -106,6 +118,20 @@ class TrainingBatches(Dataset[Batch]):
         return Batch(
             torch.from_numpy(np.stack(frames)),
             torch.tensor(owner),
-            torch.from_numpy(self.dataset.label[numbers]),
+            torch.from_numpy(self.label[numbers]),
             step,
         )
+
+    def _preprocessed(self, number: int) -> list[FloatArray]:
+        """(T', V, 3) preprocessed frames of each person in a clip; kept for later epochs as long as there is room."""
+        if number in self._kept:
+            return self._kept[number]
+        people = []
+        for poses in bodies(self.dataset.clip(number)):
+            self._preprocess.reset()
+            people.append(self._preprocess(poses))
+        size = sum(frames.nbytes for frames in people)
+        if size <= self._room:
+            self._kept[number] = people
+            self._room -= size
+        return people

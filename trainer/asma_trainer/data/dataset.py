@@ -5,7 +5,8 @@
     poses.npy     (sum T, M, V, 3) float32, memory-mapped; NaN = missing joint or absent person
     index.npz     offsets (N+1,), label, subject, camera, setup (N,) int64, name (N,) str, and one
                   int64 array of clip numbers per named split, stored as ``split.<name>``
-    dataset.toml  format version, layout, fps, units, class names, mirror_labels, split names, source, licence
+    dataset.toml  format version, layout, fps, units, class names, mirror_labels, split names, source, licence, and
+                  ``assumed``, where the import had to take something for granted
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class DatasetInfo:
         mirror_labels: (K,) label of each class once left and right are swapped; identity unless stated.
         source: where the data come from, with the credit its licence asks for.
         licence: name of the data's licence; carried into every student and bundle trained on it.
+        assumed: what nobody stated and nothing in the data shows, but an import took for granted: ``frame rate``,
+            ``joint order``.
     """
 
     layout: Layout
@@ -51,6 +54,7 @@ class DatasetInfo:
     mirror_labels: tuple[int, ...] = ()
     source: str = ""
     licence: str = ""
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.classes)
@@ -151,6 +155,7 @@ class PreparedDataset:
                 mirror_labels=tuple(map(int, values.get("mirror_labels", ()))),
                 source=str(values.get("source", "")),
                 licence=str(values.get("licence", "")),
+                assumed=tuple(map(str, values.get("assumed", ()))),
             )
             poses = np.load(path / "poses.npy", mmap_mode="r", allow_pickle=False)
             with np.load(path / "index.npz", allow_pickle=False) as index:

@@ -13,9 +13,10 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_type_hints
 
 import numpy as np
 
@@ -25,7 +26,34 @@ from asma_trainer.data.writer import HEADER_BYTES, Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.files import refuse_existing
 
+JOURNAL_FORMAT = 2  # 1, which bore no number, had the clips as lists without names
 _NO_POSES = np.empty((0, 0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A clip that is in: all of it but its poses.
+
+    Attributes:
+        frames: how many the clip has.
+        digest: of its poses, equal where they are equal number for number; empty: not known.
+        name, label, subject, camera, setup: as in `Clip`.
+    """
+
+    name: str
+    label: int
+    subject: int
+    camera: int
+    setup: int
+    frames: int
+    digest: str
+
+    def clip(self) -> Clip:
+        """The clip, without frames."""
+        return Clip(_NO_POSES, self.label, self.name, self.subject, self.camera, self.setup)
+
+
+_KINDS = get_type_hints(ClipRow)
 
 
 class ResumableWriter(DatasetWriter):
@@ -43,7 +71,7 @@ class ResumableWriter(DatasetWriter):
 
     Attributes:
         notes: what `finish` was told of each item that is in already.
-        rows: [name, label, subject, camera, setup, frames, digest] of every clip that is in already.
+        rows: one for every clip that is in already.
     """
 
     def __init__(self, path: Path, info: DatasetInfo, people: int = 1, *, job: str = "") -> None:
@@ -52,7 +80,7 @@ class ResumableWriter(DatasetWriter):
         self._work = path.with_name(f".{path.name}.import")
         self._path = self._work / "data"
         self.notes: list[Any] = []
-        self.rows: list[list[Any]] = []
+        self.rows: list[ClipRow] = []
         self._logged = 0
 
     def __enter__(self) -> ResumableWriter:
@@ -72,13 +100,13 @@ class ResumableWriter(DatasetWriter):
         """Append a clip of the item at hand; raises what `add` raises."""
         frames = len(clip.poses)
         self.add(clip)
-        self.rows.append([clip.name, clip.label, clip.subject, clip.camera, clip.setup, frames, digest])
+        self.rows.append(ClipRow(clip.name, clip.label, clip.subject, clip.camera, clip.setup, frames, digest))
 
     def finish(self, note: Any = None) -> None:
         """The item at hand is complete; the JSON-ready ``note`` is in `notes` after a restart, too."""
         self._poses.flush()
         self.notes.append(note)
-        self._log({"clips": self.rows[self._logged :], "note": note})
+        self._log({"clips": [asdict(row) for row in self.rows[self._logged :]], "note": note})
         self._logged = len(self.rows)
 
     def _log(self, values: dict[str, Any]) -> None:
@@ -104,14 +132,17 @@ class ResumableWriter(DatasetWriter):
         self._journal.seek(0)
         for number, line in enumerate(self._journal):
             values = _parsed(line)
-            if values is None or (number == 0 and not (self._job and values.get("job") == self._job)):
+            if values is None or (number == 0 and not (self._job and values == self._head)):
                 break
             if number:
-                frames = sum(int(row[5]) for row in values["clips"])
+                rows = _rows_of(values)
+                if rows is None:
+                    break
+                frames = sum(row.frames for row in rows)
                 if size + self._bytes(frames) > stored:
                     break  # after a power failure the journal can be ahead of the poses
                 size += self._bytes(frames)
-                self._take_over(values)
+                self._take_over(rows, values["note"])
             end += len(line)
         self._journal.seek(end)
         self._journal.truncate()
@@ -119,18 +150,21 @@ class ResumableWriter(DatasetWriter):
         self._poses.truncate(size)  # lengthens a new file by zeros: room for the header
         self._poses.seek(0, os.SEEK_END)
         if not end:
-            self._log({"job": self._job})
+            self._log(self._head)
+
+    @property
+    def _head(self) -> dict[str, Any]:
+        """The first line of the journal."""
+        return {"format": JOURNAL_FORMAT, "job": self._job}
 
     def _bytes(self, frames: int) -> int:
         return frames * self.people * self.info.layout.num_joints * 3 * np.dtype(np.float32).itemsize
 
-    def _take_over(self, values: dict[str, Any]) -> None:
-        rows: Sequence[list[Any]] = values["clips"]
+    def _take_over(self, rows: Sequence[ClipRow], note: Any) -> None:
         for row in rows:
-            name, label, subject, camera, setup, frames, _ = row
-            self._record(Clip(_NO_POSES, label, name, subject, camera, setup), frames)
+            self._record(row.clip(), row.frames)
         self.rows += rows
-        self.notes.append(values["note"])
+        self.notes.append(note)
         self._logged = len(self.rows)
 
     def __exit__(
@@ -160,3 +194,15 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return values if isinstance(values, dict) and line.endswith(b"\n") else None
+
+
+def _rows_of(values: dict[str, Any]) -> list[ClipRow] | None:
+    """The clips of an item's line; None for a line of another shape."""
+    if set(values) != {"clips", "note"} or not isinstance(values["clips"], list):
+        return None
+    clips = [clip for clip in values["clips"] if isinstance(clip, dict) and _is_row(clip)]
+    return [ClipRow(**clip) for clip in clips] if len(clips) == len(values["clips"]) else None
+
+
+def _is_row(clip: dict[str, Any]) -> bool:
+    return set(clip) == set(_KINDS) and all(type(value) is _KINDS[name] for name, value in clip.items())

@@ -51,7 +51,14 @@ def by_subject(subject: IntArray, test_subjects: Collection[int], prefix: str = 
     Raises:
         DataError: a named subject has no clip, or one of the two sides would be empty.
     """
-    known = set(np.unique(subject).tolist())
+    known = set(np.unique(subject[subject >= 0]).tolist())
+    if not known:
+        raise DataError(
+            "cannot split by subject",
+            expected="clips of which it is known who performs in them",
+            got=f"{len(subject)} clips of unknown people",
+            hint="name them on import: a column 'subject' in --labels, or a group of this name in --pattern",
+        )
     absent = sorted(set(test_subjects) - known)
     if absent or not test_subjects or not known - set(test_subjects):
         raise DataError(

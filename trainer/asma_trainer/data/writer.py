@@ -162,6 +162,7 @@ def _to_toml(info: DatasetInfo, splits: list[str]) -> str:
         f"splits = {_toml_value(splits)}",
         f"source = {_toml_value(info.source)}",
         f"licence = {_toml_value(info.licence)}",
+        *([f"assumed = {_toml_value(list(info.assumed))}"] if info.assumed else []),
         "",
         "[layout]",
     ]

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.compute import Compute
-from asma_trainer.evaluation.metrics import Accuracy, top1
+from asma_trainer.evaluation.metrics import Accuracy, class_mean, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import (
     FUSED,
@@ -40,7 +41,7 @@ class Evaluator:
         self.splits = {name: dataset.split(name) for name in recipe.data.test}
         self.clips = np.unique(np.concatenate(list(self.splits.values())))
         self.label = dataset.label[self.clips]
-        self.train = dataset.split(recipe.data.train)
+        self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)
 
     def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
         """Linear probe of a stream's encoders together, of each alone and of their mean if there are several, and 1-NN.
@@ -78,9 +79,9 @@ class Evaluator:
         rows = []
         for split, clips in self.splits.items():
             chosen = np.isin(self.clips, clips)
-            right = {name: top1(values[chosen], self.label[chosen]) for name, values in scores.items()}
-            fused = right.pop(FUSED)
-            rows.append(Accuracy(stage, split, right, fused))
+            label, fused = self.label[chosen], scores[FUSED][chosen]
+            right = {name: top1(values[chosen], label) for name, values in scores.items()}
+            rows.append(Accuracy(stage, split, right, right.pop(FUSED), top5(fused, label), class_mean(fused, label)))
         return rows
 
     def _features(self, clips: IntArray, function: WindowFunction) -> Scores:

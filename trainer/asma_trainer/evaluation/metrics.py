@@ -13,17 +13,40 @@ from asma_trainer.evaluation.scores import Scores
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 accuracy of one stage: per stream and fused, in percent."""
+    """How one stage does on one split, as fractions from 0 to 1.
+
+    Attributes:
+        streams: top-1 accuracy of each stream.
+        fused: of all streams together.
+        top5: share of clips whose class is among the five most likely, fused; None with five classes or fewer.
+        class_mean: mean over classes of their top-1 accuracy, fused: a class of few clips counts like one of many.
+    """
 
     stage: str
     split: str
     streams: Mapping[str, float] = field(default_factory=dict)
     fused: float | None = None
+    top5: float | None = None
+    class_mean: float | None = None
 
 
 def top1(scores_NK: Scores, label_N: IntArray) -> float:
-    """Accuracy in percent."""
-    return float(100.0 * (scores_NK.argmax(axis=1) == label_N).mean())
+    """Share of rows whose largest score is the label's."""
+    return float((scores_NK.argmax(axis=1) == label_N).mean())
+
+
+def top5(scores_NK: Scores, label_N: IntArray) -> float | None:
+    """Share of rows with fewer than five scores above the label's; None with five classes or fewer."""
+    if scores_NK.shape[1] <= 5:
+        return None
+    own_N1 = np.take_along_axis(scores_NK, label_N[:, None], axis=1)
+    return float(((scores_NK > own_N1).sum(axis=1) < 5).mean())
+
+
+def class_mean(scores_NK: Scores, label_N: IntArray) -> float:
+    """Mean over the classes that occur of the share of their rows whose largest score is the label's."""
+    right = scores_NK.argmax(axis=1) == label_N
+    return float(np.mean([right[label_N == number].mean() for number in np.unique(label_N)]))
 
 
 def confusion_matrix(scores_NK: Scores, label_N: IntArray) -> IntArray:
@@ -34,13 +57,17 @@ def confusion_matrix(scores_NK: Scores, label_N: IntArray) -> IntArray:
     return counts
 
 
-def accuracy_table(rows: Sequence[Accuracy]) -> str:
-    """Top-1 accuracies as aligned text."""
+def accuracy_text(rows: Sequence[Accuracy]) -> str:
+    """Accuracies as aligned text, in per cent; top-5 where there are more than five classes."""
     streams = list(dict.fromkeys(stream for row in rows for stream in row.streams))
-    lines = [["stage", "split", *streams, "fused"]]
+    many = any(row.top5 is not None for row in rows)
+    means = any(row.class_mean is not None for row in rows)
+    names = [*streams, "fused", *(["class mean"] if means else []), *(["top-5"] if many else [])]
+    lines = [["stage", "split", *(f"{name} %" for name in names)]]
     for row in rows:
-        values = [row.streams.get(stream) for stream in streams] + [row.fused]
-        lines.append([row.stage, row.split, *("-" if value is None else f"{value:.1f}" for value in values)])
+        values = [*(row.streams.get(stream) for stream in streams), row.fused]
+        values += ([row.class_mean] if means else []) + ([row.top5] if many else [])
+        lines.append([row.stage, row.split, *("-" if value is None else f"{100 * value:.1f}" for value in values)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.files import atomic_file
+from asma_edge.provenance import RESULTS_FORMAT, in_fractions
 from asma_trainer.data.dataset import IntArray
 from asma_trainer.errors import CheckpointError
 from asma_trainer.evaluation.metrics import Accuracy
@@ -33,28 +34,37 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """Write results.json whole, or not at all."""
-        values = {"accuracy": [dataclasses.asdict(row) for row in self.accuracy], "confusion": self.confusion}
+        values = {"format": RESULTS_FORMAT, "accuracy": rows_of(self.accuracy), "confusion": self.confusion}
         with atomic_file(folder / "results.json") as temporary:
             temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Results:
-        """Read results.json.
+        """Read results.json; that of an older run, in per cent, as fractions.
 
         Raises:
-            CheckpointError: it is missing or damaged.
+            CheckpointError: it is missing or damaged, or of a version that is not known here.
         """
         path = folder / "results.json"
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(tuple(Accuracy(**row) for row in values["accuracy"]), values["confusion"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            found = values.get("format", 1)
+            if found not in (1, RESULTS_FORMAT):
+                raise ValueError(f"format {found}, this version reads 1 and {RESULTS_FORMAT}")
+            rows = in_fractions(values["accuracy"]) if found == 1 else values["accuracy"]
+            return cls(tuple(Accuracy(**row) for row in rows), values["confusion"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"cannot read results '{path}'",
                 expected="what `asma-train evaluate` or `asma-train run` leaves there",
                 got=f"{type(error).__name__}: {error}",
                 hint="run `asma-train evaluate` with the run's recipe and data",
             ) from error
+
+
+def rows_of(accuracies: Sequence[Accuracy]) -> list[dict[str, Any]]:
+    """JSON-ready accuracies."""
+    return [dataclasses.asdict(row) for row in accuracies]
 
 
 def save_scores(folder: Path, names: npt.NDArray[np.str_], scores: Mapping[str, Scores]) -> None:

@@ -10,12 +10,13 @@ A `Source` describes the data set first and yields its clips one at a time, so a
 passes through; splits are asked for afterwards, when it is known which clips there are.
 """
 
-from asma_trainer.formats.base import ImportOptions, ImportReport, Omitted, Source
+from asma_trainer.formats.base import Assumed, ImportOptions, ImportReport, Omitted, Source
 from asma_trainer.formats.importing import import_dataset, import_source
 from asma_trainer.formats.registry import FORMATS, load_format
 
 __all__ = [
     "FORMATS",
+    "Assumed",
     "ImportOptions",
     "ImportReport",
     "Omitted",

@@ -19,13 +19,40 @@ DEFAULT_FPS = 30.0
 
 
 @dataclass(frozen=True)
+class Assumed:
+    """Something that a source does not say and that its import takes for granted, aloud.
+
+    Attributes:
+        what: it is about: ``frame rate``, ``joint order``, ``units``, ``times``, ``scores``, ``people``.
+        value: what is taken.
+        because: why that.
+        option: what says otherwise.
+        lasting: nothing in the data can show that it is wrong: it is written into dataset.toml, and `check` warns.
+    """
+
+    what: str
+    value: str
+    because: str
+    option: str
+    lasting: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.value}, {self.because}; {self.option} says otherwise"
+
+
+ASSUMED_RATE = Assumed(
+    "frame rate", f"{DEFAULT_FPS:g} frames a second", "as the source does not say", "--fps", lasting=True
+)
+
+
+@dataclass(frozen=True)
 class ImportOptions:
     """What the user says about a source, beside its path.
 
     Attributes:
         source: credit for dataset.toml; empty: what the format knows, if anything.
         licence: licence for dataset.toml; empty: what the format knows, if anything.
-        fps: frames per second; None: what the file says, else 30.
+        fps: frames per second; None: what the source says.
         own: values of the format's own options, by name.
     """
 
@@ -73,13 +100,15 @@ class ImportReport:
     """What the user should know after an import.
 
     Attributes:
-        left_out: parts that were bad (``skip_bad``) or hold nothing to import.
+        left_out: parts that were bad (``skip_bad``), hold nothing to import, or are people for whom there is no room.
         remarks: sentences about the data, such as counts unlike the published ones.
+        assumed: what the source does not say, and what was taken for granted instead.
         path: folder of the data set that was made.
     """
 
     left_out: tuple[Omitted, ...] = ()
     remarks: tuple[str, ...] = ()
+    assumed: tuple[Assumed, ...] = ()
     path: Path = Path()
 
     @property
@@ -105,6 +134,7 @@ class Source:
             makes the item a bad one. To be read in parallel, it must be picklable.
         remarks: sentences about the imported clips that the user should know, such as counts unlike the published.
         parallel: whether several processes help; not where all items are in one file that each would have to read.
+        assumed: what the source does not say, and what is taken for granted instead.
     """
 
     info: DatasetInfo
@@ -116,6 +146,7 @@ class Source:
     read: Callable[[Any], Iterable[Clip | Omitted]] | None = None
     remarks: Callable[[ClipTable, Splits], list[str]] = lambda _table, _splits: []
     parallel: bool = True
+    assumed: tuple[Assumed, ...] = ()
 
     @classmethod
     def of_items(

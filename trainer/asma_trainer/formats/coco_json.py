@@ -5,13 +5,15 @@ Two forms are read. *Annotations*, as labelling tools export them: {"images": [.
 category may name its own keypoints. *Results*, as detectors write them: a list of {"image_id", "keypoints", "score"},
 whose images in the order of their numbers are the frames. ``keypoints`` holds x, y and a third number for every joint:
 a confidence, or, where any is 2, COCO's visibility (0 not labelled, 1 hidden, 2 seen), which become the scores
-missing, 0.5 and 1. ``track_id`` or ``idx`` says who is who, where every person has one.
+missing, 0.5 and 1. ``track_id`` or ``idx`` says who is who, where every person has one. Nothing says how many frames a
+second there are: ``--fps`` has to.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,11 +24,13 @@ import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout, convert, get_layout
 from asma_trainer.data.writer import Clip
-from asma_trainer.formats import ImportOptions, Source, recordings
+from asma_trainer.errors import DataError
+from asma_trainer.formats import ImportOptions, Omitted, Source, measures, recordings
 from asma_trainer.formats.parse.files import bad_file, shown
 from asma_trainer.formats.parse.json_text import numbers, read_json
 from asma_trainer.formats.parse.names import canonical_joints, known_layout
 from asma_trainer.formats.parse.people import to_clip
+from asma_trainer.formats.rates import asked_rate
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "keypoints in COCO's JSON format (annotations or results), one file a clip"
@@ -39,7 +43,8 @@ _HIDDEN, _SEEN = 1.0, 2.0  # COCO's visibility
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the format."""
     recordings.add_arguments(parser)
-    parser.add_argument("--people", type=int, default=1, help="how many people of a clip to keep")
+    recordings.add_people_argument(parser)
+    measures.add_arguments(parser)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:
@@ -48,16 +53,32 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     Raises:
         DataError: there are no files, or nothing says what is performed.
     """
+    fps = asked_rate(options, path)
     files = {name: [entry] for name, entry in find_files(path, (".json",), "COCO JSON files").items()}
     labelled = label_recordings(path, files, options)
-    fps = options.rate()
-    people = recordings.people_option(options)
+    people, assumed = recordings.room_for_people(options, map(_count, labelled.rows))
+    assumed += measures.assumed_scores(options, "pixels")
     info = options.describe(_LAYOUT, labelled.classes, fps, "pixels")
-    read = partial(_read, people=people, fps=fps)
-    return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=len(labelled.rows))
+    read = partial(_read, people=people, fps=fps, found=measures.measures_of(options, _LAYOUT, "pixels"))
+    total = len(labelled.rows)
+    return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=total, assumed=assumed)
 
 
-def _read(recording: Recording, people: int, fps: float) -> Iterator[Clip]:
+def _count(recording: Recording) -> int:
+    """People in a file: its tracks, or the most in one image; what is wrong with it is told when it is read."""
+    try:
+        content = read_json(recording.file)
+    except DataError:
+        return 0
+    listed = content.get("annotations") if isinstance(content, dict) else content
+    people = [person for person in listed if isinstance(person, dict)] if isinstance(listed, list) else []
+    tracks = {_identity(person) for person in people}
+    if None not in tracks:
+        return len(tracks)
+    return max(Counter(str(person.get("image_id")) for person in people).values(), default=0)
+
+
+def _read(recording: Recording, people: int, fps: float, found: measures.Measures) -> Iterator[Clip | Omitted]:
     content = read_json(recording.file)
     if isinstance(content, dict):
         images, listed, layout = _frames(recording, content), content.get("annotations"), _layout(recording, content)
@@ -87,8 +108,8 @@ def _read(recording: Recording, people: int, fps: float) -> Iterator[Clip]:
                 raise bad_file(recording, "one pose a person and image", f"track {identity} again: person {number}")
             who[frame].append(identity)
         frames[frame].append(pose)
-    clip = to_clip(frames, len(images), _LAYOUT, "pixels", people, fps, who if identified else None)
-    yield recording.clip(clip)
+    kept = to_clip(frames, len(images), _LAYOUT, "pixels", people, fps, who if identified else None)
+    yield from recording.with_people(found.apply(recording, kept.poses), kept.left_out)
 
 
 def _frames(recording: Recording, content: dict[str, Any]) -> dict[Any, int]:
@@ -113,7 +134,7 @@ def _frames(recording: Recording, content: dict[str, Any]) -> dict[Any, int]:
 def _by_number(name: int | str) -> tuple[list[tuple[str, int]], str]:
     """Sorts ``9.jpg`` before ``10.jpg``."""
     text = str(name)
-    return [(word, int(digits[:18] or 0)) for word, digits in re.findall(r"(\D*)(\d*)", text)], text
+    return [(word, int(digits[:18] or 0)) for word, digits in re.findall(r"([^0-9]*)([0-9]*)", text)], text
 
 
 def _layout(recording: Recording, content: dict[str, Any]) -> Layout:

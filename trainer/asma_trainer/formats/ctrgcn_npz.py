@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -19,10 +18,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.skeleton import get_layout
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
-from asma_trainer.formats import ImportOptions, Source, containers
-from asma_trainer.formats.parse.files import Entry, Part, bad_file, file_entry, open_member
+from asma_trainer.formats import ImportOptions, Omitted, Source, containers, measures, recordings
+from asma_trainer.formats.parse.files import FREE_BYTES, Archive, Entry, Part, bad_file, file_entry, open_member
 from asma_trainer.formats.parse.npz import DAMAGE, read_header
 
 SUMMARY = "x_train, y_train, x_test, y_test of CTR-GCN and its followers"
@@ -30,12 +30,14 @@ SUMMARY = "x_train, y_train, x_test, y_test of CTR-GCN and its followers"
 _PEOPLE, _JOINTS = 2, 25
 _SIDES = ("train", "test")
 _MAX_LABEL_BYTES = 1 << 30
-_MAX_CLIP_BYTES = 1 << 28
+_MAX_CLIPS = 1_000_000
+_LABEL_ROWS = 4096  # that are looked at together
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the format."""
     containers.add_arguments(parser)
+    measures.add_arguments(parser, scores=False)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:
@@ -48,43 +50,51 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     labels, items = {}, []
     for side in _SIDES:
         rows = _Rows(entry, f"x_{side}")
+        if rows.shape[0] > _MAX_CLIPS:
+            raise bad_file(entry, f"at most {_MAX_CLIPS} clips in x_{side}", f"{rows.shape[0]}")
         labels[side] = _labels(entry, f"y_{side}", rows.shape[0])
         items += [Part(entry, (side, index, int(label))) for index, label in enumerate(labels[side])]
     if not items:
         raise bad_file(entry, "at least one clip", "none")
     classes = containers.class_names(options, np.concatenate(list(labels.values())), entry)
-    layout, units = containers.joints(entry, _JOINTS)
-    info = options.describe(layout, classes, options.rate(), units)
-    read = partial(_read, classes=len(classes))
-    return Source.of_items(info, items, read, _splits, people=_PEOPLE, total=len(items), parallel=False)
+    people, _ = recordings.room_for_people(options, (_PEOPLE,))
+    info = options.describe(get_layout("ntu25"), classes, options.rate())
+    found = measures.measures_of(options, info.layout, info.units)
+    read = partial(_read, classes=len(classes), people=people, found=found)
+    assumed = containers.assumed_rate(options)
+    return Source.of_items(info, items, read, _splits, people=people, total=len(items), parallel=False, assumed=assumed)
 
 
 def _splits(table: ClipTable) -> Splits:
     return {side: np.flatnonzero(np.char.startswith(table.name, side)) for side in _SIDES}
 
 
-def _read(part: Part[tuple[str, int, int]], classes: int) -> Iterator[Clip]:
+def _read(
+    part: Part[tuple[str, int, int]], classes: int, people: int, found: measures.Measures
+) -> Iterator[Clip | Omitted]:
     side, index, label = part.detail
     row = _rows(part.entry, f"x_{side}").read(index)
     poses = containers.unpad(row.reshape(len(row), _PEOPLE, _JOINTS, 3), "metres")
     name = f"{side}_{index:06d}"
     containers.check(part, poses, name, label, classes)
-    yield Clip(poses, label, name)
+    yield from containers.with_people(Clip(found.apply(part, poses), label, name), people)
 
 
 def _labels(entry: Entry, key: str, count: int) -> npt.NDArray[np.int64]:
     rows = _Rows(entry, key)
     if rows.shape[:1] != (count,) or len(rows.shape) not in (1, 2) or rows.size > _MAX_LABEL_BYTES:
         raise bad_file(entry, f"{key} ({count}, classes) or ({count},)", f"{rows.shape}")
-    values = rows.all()
-    if values.ndim == 2:
-        if not np.isin(values, (0, 1)).all() or (values.sum(axis=1) != 1).any():
+    if len(rows.shape) == 1:
+        if rows.dtype.kind not in "iu":
+            raise bad_file(entry, f"whole numbers in {key}", str(rows.dtype))
+        return rows.take(count).astype(np.int64)
+    labels = np.empty(count, dtype=np.int64)
+    for start in range(0, count, _LABEL_ROWS):
+        values = rows.take(min(_LABEL_ROWS, count - start))
+        if not values.shape[1] or not np.isin(values, (0, 1)).all() or (values.sum(axis=1) != 1).any():
             raise bad_file(entry, f"one 1 in each row of {key}", "another sum")
-        labels: npt.NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
-        return labels
-    if values.dtype.kind not in "iu":
-        raise bad_file(entry, f"whole numbers in {key}", str(values.dtype))
-    return values.astype(np.int64)
+        labels[start : start + len(values)] = values.argmax(axis=1)
+    return labels
 
 
 @dataclass
@@ -96,8 +106,10 @@ class _Rows:
 
     def __post_init__(self) -> None:
         try:
-            archive = zipfile.ZipFile(self.entry.path)
-            self._stream: IO[bytes] = open_member(archive, f"{self.key}.npy")
+            archive = Archive(self.entry.path)
+            # Of one-hot labels almost all is zero.
+            free = _MAX_LABEL_BYTES if self.key.startswith("y_") else FREE_BYTES
+            self._stream: IO[bytes] = open_member(archive, f"{self.key}.npy", free)
             self.shape, fortran, self.dtype = read_header(self._stream)
             if fortran or self.dtype.hasobject or self.dtype.kind not in "iufb" or not self.shape:
                 raise ValueError(f"an array {self.shape} of {self.dtype}{' in Fortran order' if fortran else ''}")
@@ -109,20 +121,21 @@ class _Rows:
         width = _PEOPLE * _JOINTS * 3
         if self.key.startswith("x_") and (len(self.shape) != 3 or self.shape[2] != width or not self.shape[1]):
             raise bad_file(self.entry, f"{self.key} (clips, frames, {width})", f"{self.shape}")
-        if self.key.startswith("x_") and self.size // max(self.shape[0], 1) > _MAX_CLIP_BYTES:
-            raise bad_file(self.entry, f"at most {_MAX_CLIP_BYTES} bytes a clip in {self.key}", f"{self.shape}")
+        if self.key.startswith("x_"):
+            containers.check_size(self.entry, math.prod(self.shape[1:]), self.key)
 
-    def all(self) -> npt.NDArray[Any]:
-        """The whole array."""
-        return self._take(self.size).reshape(self.shape)
+    def take(self, count: int) -> npt.NDArray[Any]:
+        """(count, ...) the next rows."""
+        self._next += count
+        return self._take(count * self.size // max(self.shape[0], 1)).reshape(count, *self.shape[1:])
 
     def read(self, index: int) -> npt.NDArray[np.float32]:
         """(T, 150) one row."""
-        size = self.size // self.shape[0]
         if index != self._next:
-            self._stream.seek(self._start + index * size)
-        self._next = index + 1
-        return self._take(size).reshape(self.shape[1:]).astype(np.float32)
+            self._stream.seek(self._start + index * (self.size // self.shape[0]))
+            self._next = index
+        row: npt.NDArray[np.float32] = self.take(1)[0].astype(np.float32)
+        return row
 
     def _take(self, size: int) -> npt.NDArray[Any]:
         try:

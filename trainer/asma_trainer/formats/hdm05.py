@@ -29,7 +29,7 @@ from asma_trainer.formats.parse.numbers import checked_poses
 
 SUMMARY = "HDM05: a folder or zip archive of cut motions (.amc) and their skeletons (.asf)"
 
-_NAME = re.compile(r"HDM_([a-z]+)_(.+)_(\d+)_(\d+)", re.IGNORECASE)
+_NAME = re.compile(r"HDM_([a-z]+)_(.+)_([0-9]+)_([0-9]+)", re.IGNORECASE)
 _ACTORS = ("bd", "bk", "dg", "mm", "tr")
 _TEST_ACTORS = ("mm", "tr")
 _FPS = 30.0

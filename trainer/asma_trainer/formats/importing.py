@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from asma_edge.skeleton import Layout, convert, get_layout
 from asma_trainer.data.dataset import DatasetInfo
-from asma_trainer.data.resumable import ResumableWriter
+from asma_trainer.data.resumable import ClipRow, ResumableWriter
 from asma_trainer.data.splits import ClipTable, by_subject, with_validation
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
@@ -46,7 +45,7 @@ def import_dataset(
         out: a folder that does not exist yet.
         source: credit for the data; empty: what the format knows.
         licence: of the data; empty: what the format knows.
-        fps: frames per second; None: what the source says, else 30.
+        fps: frames per second; None: what the source says.
         layout: convert the joints to this layout by name; None: the source's own.
         test_subjects: define ``train`` / ``test`` by these subjects, in place of the source's own.
         skip_bad: leave out what is malformed and report it.
@@ -110,7 +109,8 @@ def import_source(
         DataError: the source is malformed, or has no clip.
         LayoutError: the source shares no joint with ``layout``.
     """
-    info = source.info if layout is None else dataclasses.replace(source.info, layout=layout)
+    lasting = tuple(assumed.what for assumed in source.assumed if assumed.lasting)
+    info = dataclasses.replace(source.info, layout=layout or source.info.layout, assumed=lasting)
     job = _job(source, info, skip_bad) if source.items is not None else ""
     with ResumableWriter(Path(out), info, source.people, job=job) as writer:
         for _ in watch(_written(source, writer, skip_bad, workers)):
@@ -122,15 +122,15 @@ def import_source(
         for name, clips in with_validation(splits, table.subject).items():
             writer.split(name, clips)
     left_out = [Omitted(*values) for note in writer.notes for values in note]
-    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)), Path(out))
+    return ImportReport(tuple(left_out), tuple(source.remarks(table, splits)), source.assumed, Path(out))
 
 
 def _written(source: Source, writer: ResumableWriter, skip_bad: bool, workers: int) -> Iterator[Clip]:
     """Write what the source gives, item by item, and yield each clip when it is in."""
-    for name, label, subject, camera, setup, *_ in writer.rows:
-        yield Clip(np.empty((0, 0, 0), dtype=np.float32), label, name, subject, camera, setup)
+    for row in writer.rows:
+        yield row.clip()
     own, target = source.info.layout, writer.info.layout
-    known = {row[0] for row in writer.rows}
+    known = {row.name for row in writer.rows}
     for item, outcome in _outcomes(source, len(writer.notes), workers):
         try:
             if isinstance(outcome, DataError):
@@ -175,23 +175,19 @@ def _sentence(error: DataError) -> str:
 
 def _job(source: Source, info: DatasetInfo, skip_bad: bool) -> str:
     """Changes with anything that the imported bytes depend on: the items by size and date, layout, options."""
-    digest = hashlib.sha256(repr((info, source.people, skip_bad)).encode())
+    options = getattr(source.read, "keywords", {})  # of a partial
+    digest = hashlib.sha256(repr((info, source.people, skip_bad, options)).encode())
     for item in source.items or ():
         digest.update(repr(item).encode())
     return digest.hexdigest()
 
 
-def _table(rows: list[list[Any]]) -> ClipTable:
-    name, label, subject, camera, setup, _, digest = zip(*rows, strict=True) if rows else [()] * 7
-
-    def numbers(values: tuple[int, ...]) -> npt.NDArray[np.int64]:
-        return np.array(values, dtype=np.int64)
-
+def _table(rows: Sequence[ClipRow]) -> ClipTable:
     return ClipTable(
-        numbers(label),
-        numbers(subject),
-        numbers(camera),
-        numbers(setup),
-        np.array(name, dtype=np.str_),
-        np.array(digest, dtype=np.str_),
+        label=np.array([row.label for row in rows], dtype=np.int64),
+        subject=np.array([row.subject for row in rows], dtype=np.int64),
+        camera=np.array([row.camera for row in rows], dtype=np.int64),
+        setup=np.array([row.setup for row in rows], dtype=np.int64),
+        name=np.array([row.name for row in rows], dtype=np.str_),
+        digest=np.array([row.digest for row in rows], dtype=np.str_),
     )

@@ -42,7 +42,7 @@ _TEST_SUBJECTS = (102, 105, 107, 202, 205, 207, 212, 215, 217, 302, 305, 307)
 PUBLISHED = Published(
     "IntelliRehabDS (Miron et al., Data 2021, 6(5), 46)", len(_CLASSES), {"all": 2589, "train": 1535, "test": 1054}
 )
-_NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)_(\d)_(.+)")
+_NAME = re.compile(r"([0-9]+)_([0-9]+)_([0-9]+)_([0-9]+)_([0-9])_(.+)")
 _JOINTS = 25
 _FPS = 30.0
 
@@ -57,7 +57,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     Raises:
         DataError: it is unreadable, or has no file that is named as the set's are.
     """
-    entries = list_files(path, r"\d+(_\d+){4}_.+\.txt", "IntelliRehabDS files")
+    entries = list_files(path, r"[0-9]+(_[0-9]+){4}_.+\.txt", "IntelliRehabDS files")
     info = options.describe(
         get_layout("ntu25"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit, licence="CC BY 4.0"
     )

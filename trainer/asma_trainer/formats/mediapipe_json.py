@@ -5,10 +5,11 @@
     {"fps": 30, "width": 640, "height": 480,
      "frames": [{"pose_landmarks": [[x, y, z, visibility], ... 33], "pose_world_landmarks": [...]}, ...]}
 
-A frame without a person has null, or an empty list. A landmark may also be {"x":, "y":, "z":, "visibility":}, as
-MediaPipe's own objects turn into. ``image`` takes ``pose_landmarks``, fractions of the picture, as pixels with the
-visibility as score; ``world`` takes ``pose_world_landmarks``, metres from the middle of the hips, whose x
-points to the right of the picture and y down: they are turned about z, to the axes of all poses in metres.
+Where ``fps`` is missing, ``--fps`` has to say it. A frame without a person has null, or an empty list. A landmark may
+also be {"x":, "y":, "z":, "visibility":}, as MediaPipe's own objects turn into. ``image`` takes ``pose_landmarks``,
+fractions of the picture, as pixels with the visibility as score; ``world`` takes ``pose_world_landmarks``, metres from
+the middle of the hips, whose x points to the right of the picture and y down: they are turned about z, to the axes of
+all poses in metres.
 """
 
 from __future__ import annotations
@@ -25,10 +26,9 @@ from asma_edge.skeleton import FloatArray, get_layout
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
 from asma_trainer.formats import ImportOptions, Source, recordings
-from asma_trainer.formats.base import DEFAULT_FPS
 from asma_trainer.formats.parse.files import bad_file, shown
 from asma_trainer.formats.parse.json_text import numbers, read_json
-from asma_trainer.formats.rates import at_rate, check_rate
+from asma_trainer.formats.rates import asked_rate, at_rate, check_rate
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "MediaPipe Pose landmarks, one JSON file a clip"
@@ -55,18 +55,23 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     space = str(options.own.get("space", "image"))
     files = {name: [entry] for name, entry in find_files(path, (".json",), "MediaPipe JSON files").items()}
     labelled = label_recordings(path, files, options)
-    fps = options.fps if options.fps is not None else _first_rate(labelled.rows)
+    fps = options.fps if options.fps is not None else _first_rate(labelled.rows, path, options)
     info = options.describe(_LAYOUT, labelled.classes, fps, "pixels" if space == "image" else "metres")
     read = partial(_read, space=space, fps=fps, asked=options.fps is not None)
     return Source.of_items(info, labelled.rows, read, labelled.splits, total=len(labelled.rows))
 
 
-def _first_rate(rows: tuple[Recording, ...]) -> float:
-    """The rate of the first file that can be read; the others are reported, or left out, when they are read."""
+def _first_rate(rows: tuple[Recording, ...], path: Path, options: ImportOptions) -> float:
+    """The rate of the first file that can be read; the others are reported, or left out, when they are read.
+
+    Raises:
+        DataError: no file can be read, or the first that can states no rate.
+    """
     problem: DataError | None = None
     for recording in rows:
         try:
-            return _rate(recording, _content(recording))
+            content = _content(recording)
+            return asked_rate(options, path) if content.get("fps") is None else check_rate(recording, content["fps"])
         except DataError as error:
             problem = problem or error
     assert problem is not None  # there is at least one row
@@ -80,10 +85,6 @@ def _content(recording: Recording) -> dict[str, Any]:
     return content
 
 
-def _rate(recording: Recording, content: dict[str, Any]) -> float:
-    return check_rate(recording, content.get("fps", DEFAULT_FPS))
-
-
 def _read(recording: Recording, space: str, fps: float, asked: bool) -> Iterator[Clip]:
     content = _content(recording)
     frames, key = content["frames"], _KEYS[space]
@@ -94,7 +95,12 @@ def _read(recording: Recording, space: str, fps: float, asked: bool) -> Iterator
             raise bad_file(recording, f"frames with '{key}'", f"frame {number}: {shown(frame)}")
         if frame[key]:
             poses[number, 0] = _pose(recording, frame[key], f"{key} of frame {number}", space, size)
-    yield recording.clip(at_rate(recording, poses, _rate(recording, content), fps, asked))
+    if content.get("fps") is None and not asked:
+        raise bad_file(
+            recording, f"fps, as in the first file, which has {fps:g}", "none", hint=f"say it: --fps {fps:g}"
+        )
+    own = fps if content.get("fps") is None else check_rate(recording, content["fps"])
+    yield recording.clip(at_rate(recording, poses, own, fps, asked))
 
 
 def _size(recording: Recording, content: dict[str, Any]) -> tuple[float, float]:

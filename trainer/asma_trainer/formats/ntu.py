@@ -28,7 +28,7 @@ from asma_trainer.formats.ntu_classes import NTU_CLASSES
 from asma_trainer.formats.parse.files import Entry, bad_file, list_files, read_bytes
 from asma_trainer.formats.parse.ntu_skeleton import FPS, PEOPLE, choose_people, parse_skeleton
 
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+_NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
 _MAX_BYTES = 64 << 20  # the longest real file has a few
 
 _SUBJECTS_60 = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)

@@ -48,7 +48,7 @@ _TEST_VIEW = 3
 PUBLISHED = Published(
     "Northwestern-UCLA Multiview Action 3D (Wang et al., CVPR 2014)", len(_CLASSES), {"train": 1020, "test": 464}
 )
-_NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v(\d+)", re.IGNORECASE)
+_NAME = re.compile(r"a([0-9]+)_s([0-9]+)_e([0-9]+)_v([0-9]+)", re.IGNORECASE)
 _JOINTS = 20
 _FPS = 30.0
 
@@ -63,7 +63,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     Raises:
         DataError: it is unreadable, or has no file that is named as the set's are.
     """
-    entries = list_files(path, r"a\d+_s\d+_e\d+_v\d+\.json", "Northwestern-UCLA files")
+    entries = list_files(path, r"a[0-9]+_s[0-9]+_e[0-9]+_v[0-9]+\.json", "Northwestern-UCLA files")
     info = options.describe(get_layout("kinect20"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit)
     return Source.of_items(info, entries, _read, _splits, total=len(entries), remarks=_remarks)
 

@@ -5,7 +5,7 @@ Files whose names differ in their last number only are one clip (``wave_00000000
 of a person holds x, y, confidence of every joint, 0 0 0 for a joint that was not found. OpenPose does not say which
 of its models wrote a file: 54 numbers are COCO's 18 joints, but 75 can be BODY_25 or BODY_25B, whose 25 joints come
 in another order. They are told apart by where the joints are: BODY_25's second joint is the middle of its third and
-sixth, the shoulders; BODY_25B's is an eye.
+sixth, the shoulders; BODY_25B's is an eye. Nothing says how many frames a second there are: ``--fps`` has to.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import numpy as np
 from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Source, recordings
-from asma_trainer.formats.parse.files import Entry, bad_file
-from asma_trainer.formats.parse.json_text import numbers, read_json
+from asma_trainer.formats import ImportOptions, Omitted, Source, measures, recordings
+from asma_trainer.formats.parse.files import Entry, bad_file, read_bytes
+from asma_trainer.formats.parse.json_text import MAX_JSON_BYTES, numbers, read_json
 from asma_trainer.formats.parse.people import to_clip
+from asma_trainer.formats.rates import asked_rate
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "OpenPose JSON files, one a frame (BODY_25, BODY_25B or COCO 18)"
@@ -58,7 +59,7 @@ MODELS: dict[str, Layout] = {
     ),
     "COCO_18": get_layout("openpose18"),
 }
-_NUMBERED = re.compile(r"(?P<clip>.*?)[._-]?(?P<frame>\d{1,15})(?:_keypoints)?")
+_NUMBERED = re.compile(r"(?P<clip>.*?)[._-]?(?P<frame>[0-9]{1,15})(?:_keypoints)?")
 _MAX_FRAMES = 1_000_000
 _MAX_PEOPLE = 200
 _PROBES = 200  # people to tell BODY_25 from BODY_25B by
@@ -68,7 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the format."""
     recordings.add_arguments(parser)
     parser.add_argument("--model", choices=MODELS, help="which model wrote the files (default: found out)")
-    parser.add_argument("--people", type=int, default=1, help="how many people of a clip to keep")
+    recordings.add_people_argument(parser)
+    measures.add_arguments(parser)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:
@@ -77,14 +79,26 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     Raises:
         DataError: there are no such files, they are of different models, or nothing says what is performed.
     """
+    fps = asked_rate(options, path)
     clips = _group(path)
     model = _model(clips, options.own.get("model"))
     labelled = label_recordings(path, clips, options)
-    fps = options.rate()
-    people = recordings.people_option(options)
+    entries = (entry for files in clips.values() for entry in files)
+    people, assumed = recordings.room_for_people(options, map(_count, entries))
     info = options.describe(MODELS[model], labelled.classes, fps, "pixels")
-    read = partial(_read, model=model, people=people, fps=fps)
-    return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=len(labelled.rows))
+    found = measures.measures_of(options, info.layout, info.units)
+    assumed += measures.assumed_scores(options, info.units)
+    read = partial(_read, model=model, people=people, fps=fps, found=found)
+    total = len(labelled.rows)
+    return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=total, assumed=assumed)
+
+
+def _count(entry: Entry) -> int:
+    """People in a frame; what is wrong with it is told when its clip is read."""
+    try:
+        return read_bytes(entry, MAX_JSON_BYTES).count(b'"pose_keypoints_2d"')
+    except DataError:
+        return 0
 
 
 def _group(root: Path) -> dict[str, list[Entry]]:
@@ -108,7 +122,9 @@ def _frame_number(entry: Entry) -> int:
     return int(match["frame"]) if match else 0
 
 
-def _read(recording: Recording, model: str, people: int, fps: float) -> Iterator[Clip]:
+def _read(
+    recording: Recording, model: str, people: int, fps: float, found: measures.Measures
+) -> Iterator[Clip | Omitted]:
     layout = MODELS[model]
     first = _frame_number(recording.files[0])
     count = _frame_number(recording.files[-1]) - first + 1
@@ -119,10 +135,11 @@ def _read(recording: Recording, model: str, people: int, fps: float) -> Iterator
         poses = [pose for pose in _people(entry, layout.num_joints) if not np.isnan(pose[:, 0]).all()]
         frames[_frame_number(entry) - first] = poses
         evidence += poses
-    found = _guess(evidence[:_PROBES])
-    if layout.num_joints == 25 and found not in (None, model):
-        raise bad_file(recording, f"joints in the order of {model}", f"they lie as {found}'s", hint=f"--model {found}")
-    yield recording.clip(to_clip(frames, count, layout, "pixels", people, fps))
+    guess = _guess(evidence[:_PROBES])
+    if layout.num_joints == 25 and guess not in (None, model):
+        raise bad_file(recording, f"joints in the order of {model}", f"they lie as {guess}'s", hint=f"--model {guess}")
+    kept = to_clip(frames, count, layout, "pixels", people, fps)
+    yield from recording.with_people(found.apply(recording, kept.poses), kept.left_out)
 
 
 def _people(entry: Entry, joints: int | None) -> list[FloatArray]:

@@ -2,8 +2,9 @@
 
 A dict {"split": {name: [frame_dir, ...]}, "annotations": [...]}, or the annotations alone, or a single one. An
 annotation has ``frame_dir`` (its name), ``label``, ``keypoint`` (M, T, V, 2 or 3) and, for 2D, ``keypoint_score``
-(M, T, V). 17 joints are COCO's in pixels, 25 are Kinect v2's in metres. A split ``val`` is what these projects test
-on: it becomes ``test``, ``xsub_val`` becomes ``xsub-test``. The pickle is read without running anything in it.
+(M, T, V). 17 joints are taken for COCO's in pixels, 25 for Kinect v2's in metres, unless ``--joints`` and ``--units``
+say otherwise. A split ``val`` is what these projects test on: it becomes ``test``, ``xsub_val`` becomes ``xsub-test``.
+The pickle is read without running anything in it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from asma_edge.preprocess import Units
+from asma_edge.skeleton import Layout
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Source, containers, recordings
+from asma_trainer.formats import Assumed, ImportOptions, Omitted, Source, containers, measures, recordings
 from asma_trainer.formats.parse.files import Entry, Part, bad_file, file_entry, shown
 from asma_trainer.formats.parse.safe_pickle import PickledArray, as_array, load_pickle
 
@@ -30,7 +32,7 @@ SUMMARY = "annotation pickle of PYSKL or MMAction2 (read without running it)"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the format."""
     containers.add_arguments(parser)
-    parser.add_argument("--people", type=int, default=1, help="how many people of a clip to keep")
+    containers.add_joint_arguments(parser)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:
@@ -45,9 +47,11 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     if not labels:
         raise bad_file(entry, "annotations with a label", "none")
     classes = containers.class_names(options, as_array(entry, labels, "the labels").astype(np.int64), entry)
-    layout, units = _first(entry, annotations)
-    people = recordings.people_option(options)
+    layout, units, assumed = _first(entry, annotations, options)
+    people, more = recordings.room_for_people(options, (_count(annotation) for annotation in annotations))
     info = options.describe(layout, classes, options.rate(), units)
+    scored = any(_has_scores(annotation) for annotation in annotations)
+    assumed += more + measures.assumed_scores(options, units, scored) + containers.assumed_rate(options)
 
     def named(table: ClipTable) -> Splits:
         return {
@@ -56,8 +60,8 @@ def open_source(path: Path, options: ImportOptions) -> Source:
         }
 
     items = [Part(entry, (index,)) for index in range(len(annotations))]
-    read = partial(_read, joints=layout.num_joints, units=units, people=people, classes=len(classes))
-    return Source.of_items(info, items, read, named, people=people, total=len(items), parallel=False)
+    read = partial(_read, found=measures.measures_of(options, layout, units), people=people, classes=len(classes))
+    return Source.of_items(info, items, read, named, people=people, total=len(items), parallel=False, assumed=assumed)
 
 
 def _split_name(name: str, names: Any) -> str:
@@ -83,8 +87,23 @@ def _content(entry: Entry) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
     return splits, annotations
 
 
-def _first(entry: Entry, annotations: list[dict[str, Any]]) -> Any:
-    """Layout and units of the first annotation that can be read."""
+def _count(annotation: dict[str, Any]) -> int:
+    """People that an annotation has room for; what is wrong with it is told when it is read."""
+    keypoint = annotation.get("keypoint")
+    shape = keypoint.shape if isinstance(keypoint, PickledArray) else ()
+    return shape[0] if len(shape) == 4 else 1
+
+
+def _has_scores(annotation: dict[str, Any]) -> bool:
+    keypoint = annotation.get("keypoint")
+    third = isinstance(keypoint, PickledArray) and keypoint.shape[3:] == (3,)
+    return third or isinstance(annotation.get("keypoint_score"), PickledArray | list)
+
+
+def _first(
+    entry: Entry, annotations: list[dict[str, Any]], options: ImportOptions
+) -> tuple[Layout, Units, tuple[Assumed, ...]]:
+    """Layout and units of the first annotation that can be read, and what of it was assumed."""
     problem: DataError | None = None
     for number, annotation in enumerate(annotations):
         try:
@@ -96,15 +115,15 @@ def _first(entry: Entry, annotations: list[dict[str, Any]]) -> Any:
                     hint="where keypoints are in files of their own (Kinetics), put them into the annotations first",
                 )
             shape = as_array(entry, annotation["keypoint"], f"keypoint of annotation {number}").shape
-            return containers.joints(entry, shape[2] if len(shape) == 4 else 0)
+            return containers.joints(entry, shape[2] if len(shape) == 4 else 0, options)
         except DataError as error:
             problem = problem or error
     assert problem is not None  # there is at least one annotation
     raise problem
 
 
-def _read(part: Part[tuple[int]], joints: int, units: Units, people: int, classes: int) -> Iterator[Clip]:
-    (number,) = part.detail
+def _read(part: Part[tuple[int]], found: measures.Measures, people: int, classes: int) -> Iterator[Clip | Omitted]:
+    joints, units, (number,) = found.layout.num_joints, found.units, part.detail
     annotation = _content(part.entry)[1][number]
     name, label = annotation.get("frame_dir"), annotation.get("label")
     what = f"annotation {number}"
@@ -128,8 +147,5 @@ def _read(part: Part[tuple[int]], joints: int, units: Units, people: int, classe
         raise bad_file(part, f"total_frames {keypoint.shape[1]}, as keypoint has, in {what}", shown(frames))
     poses = containers.unpad(np.moveaxis(keypoint, 0, 1), units, frames)
     containers.check(part, poses, name, label, classes)
-    seen = np.nansum(~np.isnan(poses[..., 0]), axis=(0, 2))
-    order = np.argsort(-seen, kind="stable")[:people]
-    kept = np.full((len(poses), people, joints, 3), np.nan, dtype=np.float32)
-    kept[:, : len(order)] = poses[:, order]
-    yield Clip(kept, label, name, **containers.numbers_of_name(name))
+    made = Clip(found.apply(part, poses), label, name, **containers.numbers_of_name(name))
+    yield from containers.with_people(made, people)

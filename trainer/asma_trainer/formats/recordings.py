@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -25,13 +25,15 @@ from asma_edge.skeleton import FloatArray
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions
+from asma_trainer.formats import Assumed, ImportOptions, Omitted
 from asma_trainer.formats.parse.files import Entry, bad_file, file_entry, list_files, shown
-from asma_trainer.formats.parse.text import read_rows
+from asma_trainer.formats.parse.text import plain_name, read_rows
 
 UNLABELLED = "unlabelled"
 _COLUMNS = ("subject", "camera", "setup")
 _LISTED = 5
+_MOST_PEOPLE = 10
+_LONGEST_NAME = 500  # of a clip, with its folders
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,14 @@ class Recording:
             )
         if not len(poses) or np.isnan(poses[..., :2]).any(axis=-1).all():
             raise bad_file(self, "a person in at least one frame", "no joint in any frame")
+        plain_name(self, self.name, "a name", longest=_LONGEST_NAME)
         return Clip(poses, self.label, self.name, self.subject, self.camera, self.setup)
+
+    def with_people(self, poses: FloatArray, left_out: str) -> Iterator[Clip | Omitted]:
+        """The clip with these poses, and a note on who is not in it, if anybody."""
+        yield self.clip(poses)
+        if left_out:
+            yield Omitted(self.name, left_out)
 
 
 @dataclass(frozen=True)
@@ -105,16 +114,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unlabelled", action="store_true", help="whole recordings, to be cut by `asma-data label`")
 
 
-def people_option(options: ImportOptions) -> int:
-    """How many people of a clip to keep, from the option ``--people``.
+def add_people_argument(parser: argparse.ArgumentParser) -> None:
+    """``--people``, for formats whose clips can show several."""
+    parser.add_argument(
+        "--people",
+        type=int,
+        metavar="N",
+        help=f"room for N people a clip: those who fill most of it (default: for everybody, up to {_MOST_PEOPLE})",
+    )
+
+
+def room_for_people(options: ImportOptions, counts: Iterable[int]) -> tuple[int, tuple[Assumed, ...]]:
+    """How many people a clip has room for: ``--people``, else as many as any clip shows; and whether that was assumed.
+
+    Args:
+        options: of the import.
+        counts: people that each clip shows; asked for only where nobody has said a number.
 
     Raises:
         DataError: not 1 to 10.
     """
-    people = int(options.own.get("people", 1))
-    if not 1 <= people <= 10:
-        raise DataError("unusable --people", expected="1 to 10", got=str(people), hint="most models see one person")
-    return people
+    said = options.own.get("people")
+    if said is not None:
+        if not 1 <= int(said) <= _MOST_PEOPLE:
+            hint = "most models see one person"
+            raise DataError("unusable --people", expected=f"1 to {_MOST_PEOPLE}", got=str(said), hint=hint)
+        return int(said), ()
+    most = max(1, *counts, 1)
+    if most == 1:
+        return 1, ()
+    people = min(most, _MOST_PEOPLE)
+    because = f"as one clip shows {most}; models for the device watch one person at a time"
+    return people, (Assumed("people", f"room for {people}", because, "--people"),)
 
 
 def find_files(root: Path, suffixes: Sequence[str], what: str) -> dict[str, Entry]:
@@ -166,6 +197,8 @@ def label_recordings(root: Path, files: Mapping[str, Sequence[Entry]], options: 
             got=", ".join(list(files)[:_LISTED]),
             hint="put the files into folders named as what is performed in them",
         )
+    for name in classes:
+        plain_name(labels or root, name, "a class name")
     numbers = {column: _numbered(values.get(column, "") for values in given.values()) for column in _COLUMNS}
     rows = []
     for name in sorted(files):
@@ -179,7 +212,7 @@ def label_recordings(root: Path, files: Mapping[str, Sequence[Entry]], options: 
 def _numbered(values: Iterable[str]) -> dict[str, int]:
     """{text: number}: whole numbers stay as they are where all are; else texts are numbered in alphabetical order."""
     texts = sorted({value for value in values if value})
-    if all(re.fullmatch(r"\d{1,9}", text) for text in texts):
+    if all(re.fullmatch(r"[0-9]{1,9}", text) for text in texts):
         return {text: int(text) for text in texts}
     return {text: number for number, text in enumerate(texts)}
 

@@ -29,14 +29,21 @@ from asma_trainer.data.dataset import IntArray
 from asma_trainer.data.splits import Splits, from_mask
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Source
-from asma_trainer.formats.base import DEFAULT_FPS
+from asma_trainer.formats import ImportOptions, Source, containers
+from asma_trainer.formats.base import ASSUMED_RATE, DEFAULT_FPS
+from asma_trainer.formats.measures import impossible
 from asma_trainer.formats.parse.names import canonical_joints, known_layout
 from asma_trainer.formats.parse.npz import read_npz
+from asma_trainer.formats.parse.text import plain_name
+from asma_trainer.formats.safety_net import named
 
 SUMMARY = "one .npz with xyz, offsets, label, class_names and joint_names"
 
 _MAX_COORDINATE = 1e6
+_ARRAYS = (
+    "xyz", "offsets", "label", "class_names", "joint_names", "scale", "fps", "edges", "name", "subject", "view",
+    "camera", "setup", "is_test", "train_copy_of_test", "correctness", "random_train_subjects",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +59,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     arrays = _Arrays(path)
     xyz, offsets = arrays.xyz(), arrays.offsets()
     layout, order = arrays.layout()
-    classes = arrays.strings("class_names")
+    classes = tuple(plain_name(path, name, "a class name") for name in arrays.strings("class_names"))
     count = len(offsets) - 1
     label = arrays.labels(count, len(classes))
     names = arrays.strings("name", count) if "name" in arrays else tuple(f"{path.stem}_{n:05d}" for n in range(count))
@@ -60,15 +67,19 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     camera = arrays.numbers("camera" if "camera" in arrays else "view", count)
     setup = arrays.numbers("setup", count)
     scale = arrays.scalar("scale", 1.0)
-    info = options.describe(
-        layout, classes, options.fps if options.fps is not None else arrays.scalar("fps", DEFAULT_FPS)
-    )
+    numbers = int(np.diff(offsets).max()) * xyz[0].size
+    containers.check_size(path, numbers, "xyz")
+    stated = arrays.scalar("fps", 0.0) or None
+    assumed = () if stated or options.fps is not None else (ASSUMED_RATE,)
+    info = options.describe(layout, classes, options.rate(stated or DEFAULT_FPS))
 
     def clips() -> Iterator[Clip]:
         for number in range(count):
-            frames = xyz[offsets[number] : offsets[number + 1]][..., order, :]
+            with named(path):
+                frames = xyz[offsets[number] : offsets[number + 1]][..., order, :]
+                poses = _poses(frames, scale, arrays, names[number], layout)
             yield Clip(
-                poses=_poses(frames, scale, arrays, names[number]),
+                poses=poses,
                 label=int(label[number]),
                 name=names[number],
                 subject=int(subject[number]),
@@ -77,10 +88,12 @@ def open_source(path: Path, options: ImportOptions) -> Source:
             )
 
     splits = _splits(arrays, count, subject)  # now, so that a malformed array is refused before anything is written
-    return Source(info, clips, lambda _table: splits, people=1 if xyz.ndim == 3 else xyz.shape[1], total=count)
+    return Source(
+        info, clips, lambda _table: splits, people=1 if xyz.ndim == 3 else xyz.shape[1], total=count, assumed=assumed
+    )
 
 
-def _poses(frames: npt.NDArray[Any], scale: float, arrays: _Arrays, name: str) -> FloatArray:
+def _poses(frames: npt.NDArray[Any], scale: float, arrays: _Arrays, name: str, layout: Layout) -> FloatArray:
     """(T, M, V, 3) metres; a skeleton whose coordinates are all exactly 0 was not seen: it becomes NaN."""
     poses = np.asarray(frames * np.float32(scale), dtype=np.float32)
     if poses.ndim == 3:
@@ -89,6 +102,9 @@ def _poses(frames: npt.NDArray[Any], scale: float, arrays: _Arrays, name: str) -
         raise arrays.error("xyz", f"metres within ±{_MAX_COORDINATE:.0e}, NaN where missing", f"more in '{name}'")
     unseen = (frames == 0).reshape(*poses.shape[:2], -1).all(axis=-1)
     poses[unseen] = np.nan
+    kind = impossible(poses, layout, "metres")
+    if kind:
+        raise arrays.error("xyz", "metres, once multiplied with the array scale", f"bodies like {kind} in '{name}'")
     return poses
 
 
@@ -114,7 +130,7 @@ class _Arrays:
     """The arrays of the file, each checked when it is asked for; errors name the file and the key."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._arrays = path, read_npz(path)
+        self._path, self._arrays = path, read_npz(path, _ARRAYS)
 
     def __contains__(self, key: str) -> bool:
         return key in self._arrays
@@ -172,6 +188,8 @@ class _Arrays:
         array = self[key]
         if array.shape != (count,) or array.dtype.kind not in "iu":
             raise self.error(key, f"({count},) integers", f"{array.dtype} {array.shape}")
+        if count and int(array.min()) < -1:
+            raise self.error(key, "numbers from 0, or -1 where unknown", f"{int(array.min())}")
         return array.astype(np.int64)
 
     def mask(self, key: str, count: int) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,8 @@ any text; without it there is one person.
 ``asma-edge run`` reads it: {"t": seconds, "pose": [[x, y, z], ...]}, or {"t": seconds, "people": [{"pose": [...]}]}.
 Frames need ``--joints``, and ``--units`` if they are pixels.
 
-Times need not be regular: poses are interpolated at a fixed rate as on the device, ``--fps`` or that of the first file.
+Times are seconds unless ``--time-unit`` says otherwise, and need not be regular: poses are interpolated at a fixed rate
+as on the device, ``--fps`` or that of the first file.
 """
 
 from __future__ import annotations
@@ -23,10 +24,9 @@ import argparse
 import math
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -37,21 +37,24 @@ from asma_edge.preprocess import Units
 from asma_edge.skeleton import LAYOUT_NAMES, FloatArray, Layout, conversion, get_layout
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
-from asma_trainer.formats import ImportOptions, Source, recordings
-from asma_trainer.formats.base import DEFAULT_FPS
+from asma_trainer.formats import Assumed, ImportOptions, Omitted, Source, measures, recordings
+from asma_trainer.formats.base import ASSUMED_RATE, DEFAULT_FPS
+from asma_trainer.formats.measures import Measures, assumed_scores, measures_of
 from asma_trainer.formats.parse.files import bad_file, file_entry, read_bytes, shown
 from asma_trainer.formats.parse.names import canonical_joints, known_layout
 from asma_trainer.formats.parse.people import to_clip
-from asma_trainer.formats.parse.table_rows import MAX_FRAMES, Content, load
+from asma_trainer.formats.parse.table_rows import MAX_FRAMES, Content, count_people, load
 from asma_trainer.formats.parse.text import decode
-from asma_trainer.formats.rates import check_rate, same_rate
+from asma_trainer.formats.rates import check_same_rate, is_same_rate, rate_of_times
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "your own recordings: csv with time, joint, x, y, [z, score, person], or jsonl; one file a clip"
 
 _MAX_GAP = 0.5  # seconds that are bridged by interpolation, as on the device
-_DIGITS = 9  # of a joint's number; Python refuses to read thousands
-_ROUND_RATE = 0.02  # a rate this near to a whole number is meant to be that number
+_DIGITS = 9  # of a joint's or a person's number; Python refuses to read thousands
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "frames": 0.0}  # in a unit of time; 0: by the rate
+# Of a frame: how far the last one may be beyond the last time, where the rate is the file's own, and where it is not.
+_LAST_OF_SAME, _LAST_OF_OTHER = 0.5, 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recordings.add_arguments(parser)
     parser.add_argument("--joints", metavar="LAYOUT", help="order of numbered joints: a known layout, or a .toml file")
     parser.add_argument("--units", choices=("metres", "pixels"), help="default: metres where there is a z")
-    parser.add_argument("--people", type=int, default=1, help="how many people of a clip to keep")
+    parser.add_argument("--time-unit", choices=tuple(_SECONDS), help="of the times (default: s); frames: needs --fps")
+    recordings.add_people_argument(parser)
+    measures.add_arguments(parser)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:
@@ -73,41 +78,99 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     if labels is not None:  # the table of labels may lie among the recordings
         files = {n: e for n, e in files.items() if e[0].archive or Path(e[0].path).resolve() != Path(labels).resolve()}
     labelled = label_recordings(path, files, options)
-    people = recordings.people_option(options)
-    layout, units, fps = _first(labelled.rows, options)
-    info = options.describe(layout, labelled.classes, fps, units)
-    read = partial(
-        _read, layout=layout, units=units, said=options.own.get("units") is not None, fps=fps,
-        asked=options.fps is not None, people=people,
-    )  # fmt: skip
-    return Source.of_items(info, labelled.rows, read, labelled.splits, people=people, total=len(labelled.rows))
+    found, assumed = _first(labelled.rows, options)
+    people, more = recordings.room_for_people(options, map(_count, labelled.rows))
+    info = options.describe(found.measures.layout, labelled.classes, found.fps, found.measures.units)
+    read, total = partial(_read, found=found, people=people), len(labelled.rows)
+    return Source.of_items(
+        info, labelled.rows, read, labelled.splits, people=people, total=total, assumed=assumed + more
+    )
 
 
-def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[Layout, Units, float]:
-    """Layout, units and rate by the options, else by the first file that can be read."""
-    said, units = options.own.get("joints"), options.own.get("units")
+@dataclass(frozen=True)
+class _Found:
+    """What is known of all files.
+
+    Attributes:
+        measures: of the poses.
+        said: whether the units were, so that a file cannot have others.
+        fps: frames per second.
+        asked: whether the rate was, so that any other is resampled to it.
+        second: seconds in the unit of the times.
+    """
+
+    measures: Measures
+    said: bool
+    fps: float
+    asked: bool
+    second: float
+
+    def times(self, content: Content) -> list[float]:
+        """Seconds."""
+        return [time * self.second for time in content.times]
+
+
+def _count(recording: Recording) -> int:
+    try:
+        return count_people(recording, recording.file)
+    except DataError:
+        return 0  # it is reported, or left out, when it is read
+
+
+def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[_Found, tuple[Assumed, ...]]:
+    """Layout, units and rate by the options, else by the first file that can be read; and what nobody said."""
+    unit = options.own.get("time_unit")
+    if unit == "frames" and options.fps is None:
+        raise DataError(
+            "--time-unit frames tells no time", expected="--fps with it", got="no --fps", hint="give the camera's rate"
+        )
+    second = _SECONDS[unit or "s"] or 1 / (options.fps or 1)
     problem: DataError | None = None
+    first: tuple[Content, Layout] | None = None
+    fps = options.fps
     for recording in rows:
         try:
             content = load(recording, recording.file)
-            layout = _named_layout(said) if said else _found_layout(recording, content)
+            layout = _named_layout(options) or _found_layout(recording, content)
             _order(recording, content, layout)
-            fps = options.fps if options.fps is not None else check_rate(recording, _rate(recording, content.times))
+            if fps is None and len(content.times) > 1:
+                fps = rate_of_times(recording, [time * second for time in content.times])
         except DataError as error:
             problem = problem or error
             continue
-        own: Units = "pixels" if content.metres is False else "metres"
-        return layout, units or own, fps
-    assert problem is not None  # there is at least one row
-    raise problem
+        first = first or (content, layout)
+        if fps is not None:
+            break
+    if first is None:
+        assert problem is not None  # there is at least one row
+        raise problem
+    content, layout = first
+    said: Units | None = options.own.get("units")
+    units: Units = said or ("pixels" if content.metres is False else "metres")
+    found = _Found(
+        measures_of(options, layout, units), said is not None, fps or DEFAULT_FPS, options.fps is not None, second
+    )
+    assumed = [] if fps is not None else [ASSUMED_RATE]
+    if unit is None:
+        assumed.append(
+            Assumed("times", f"seconds, {found.fps:g} frames a second", "as their steps allow", "--time-unit")
+        )
+    if said is None:
+        because = "as there is no z" if content.metres is False else "as there is a z" if content.metres else "unstated"
+        assumed.append(Assumed("units", "x, y in pixels" if units == "pixels" else "metres", because, "--units"))
+    return found, (*assumed, *assumed_scores(options, units, content.scored))
 
 
-def _named_layout(name: str) -> Layout:
+def _named_layout(options: ImportOptions) -> Layout | None:
+    name: str | None = options.own.get("joints")
+    if name is None:
+        return None
     if not name.endswith(".toml"):
         return get_layout(name)
     path = Path(name)
+    text = decode(path, read_bytes(file_entry(path)))
     try:
-        values = tomllib.loads(decode(path, read_bytes(file_entry(path))))
+        values = tomllib.loads(text)
         return Layout.from_dict(values.get("layout", values))
     except (tomllib.TOMLDecodeError, AsmaError) as error:
         raise bad_file(path, "a [layout] table with name, joints and edges", str(error).splitlines()[0]) from error
@@ -147,30 +210,24 @@ def _order(recording: Recording, content: Content, layout: Layout) -> list[int]:
 
 
 def _is_number(name: str) -> bool:
-    return name.isdecimal() and len(name) <= _DIGITS
+    return name.isascii() and name.isdecimal() and len(name) <= _DIGITS
 
 
-def _rate(recording: Recording, times: list[float]) -> float:
-    """Frames per second by the median step."""
-    if len(times) < 2:
-        return DEFAULT_FPS
-    rate = check_rate(recording, 1.0 / median(after - before for before, after in pairwise(times)))
-    whole = round(rate)
-    return float(whole) if whole and abs(rate - whole) <= _ROUND_RATE * whole else round(rate, 3)
-
-
-def _read(
-    recording: Recording, layout: Layout, units: Units, said: bool, fps: float, asked: bool, people: int
-) -> Iterator[Clip]:
+def _read(recording: Recording, found: _Found, people: int) -> Iterator[Clip | Omitted]:
+    layout, units, fps = found.measures.layout, found.measures.units, found.fps
     content = load(recording, recording.file)
-    if not said and content.metres is not None and content.metres != (units == "metres"):
+    times, own = found.times(content), fps
+    if not found.said and content.metres is not None and content.metres != (units == "metres"):
         raise bad_file(recording, f"{units}, as in the first file", "a z" if content.metres else "no z")
-    if not asked and len(content.times) > 1:
-        same_rate(recording, _rate(recording, content.times), fps)
+    if len(times) > 1:
+        own = rate_of_times(recording, times)
+        if not found.asked:
+            check_same_rate(recording, own, fps)
     order = _order(recording, content, layout)
     frames: dict[int, list[FloatArray]] = {}
     who: dict[int, list[int]] = {}
-    numbered = {name: number for number, name in enumerate(sorted({p for frame in content.frames for p in frame}))}
+    people_named = sorted({person for frame in content.frames for person in frame}, key=_natural)
+    numbered = {name: number for number, name in enumerate(people_named)}
     for index, frame in enumerate(content.frames):
         frames[index], who[index] = [], []
         for person, joints in frame.items():
@@ -184,16 +241,26 @@ def _read(
                 frames[index].append(pose)
                 who[index].append(numbered[person])
     named = None if content.poses else who
-    clip = to_clip(frames, len(content.frames), layout, units, people, fps, named)
-    yield recording.clip(_regular(recording, np.array(content.times), clip, fps))
+    kept = to_clip(frames, len(content.frames), layout, units, people, own, named)
+    poses = found.measures.apply(recording, kept.poses)
+    yield from recording.with_people(_regular(recording, np.array(times), poses, own, fps), kept.left_out)
 
 
-def _regular(recording: Recording, times: npt.NDArray[np.float64], poses: FloatArray, fps: float) -> FloatArray:
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Orders numbers by their size, before names."""
+    return (False, int(name), name) if _is_number(name) else (True, 0, name)
+
+
+def _regular(
+    recording: Recording, times: npt.NDArray[np.float64], poses: FloatArray, own: float, fps: float
+) -> FloatArray:
     """Frames at a fixed rate; nothing is invented in a pause longer than `_MAX_GAP`."""
     seconds = float(times[-1]) - float(times[0])
     if not seconds * fps < MAX_FRAMES:  # also where it is infinite
         raise bad_file(recording, f"at most {MAX_FRAMES} frames", f"{seconds:g} s at {fps:g} a second")
-    count = math.floor(seconds * fps + 1e-6) + 1
+    # A last time that was rounded down must not cost the last frame.
+    spare = _LAST_OF_SAME if is_same_rate(own, fps) else _LAST_OF_OTHER
+    count = math.floor(seconds * fps + spare) + 1
     grid = times[0] + np.arange(count) / fps
     frames = sample_at(poses, np.interp(grid, times, np.arange(len(times), dtype=np.float64)))
     for gap in np.flatnonzero(np.diff(times) > _MAX_GAP):

@@ -21,7 +21,7 @@ from asma_trainer.data.writer import Clip
 from asma_trainer.formats import ImportOptions, Source
 from asma_trainer.formats.base import Published, published_counts
 from asma_trainer.formats.parse.files import Entry, bad_file, list_files, read_bytes
-from asma_trainer.formats.parse.mat5 import read_array
+from asma_trainer.formats.parse.mat5 import MAX_BYTES, read_array
 from asma_trainer.formats.parse.numbers import checked_poses, nan_where_absent
 
 SUMMARY = "UTD-MHAD: a folder or zip archive of aX_sX_tX_skeleton.mat files"
@@ -37,7 +37,7 @@ _ORDER = (
     "right_hip", "right_knee", "right_ankle", "right_foot",
 )  # fmt: skip
 PUBLISHED = Published("UTD-MHAD (Chen et al., ICIP 2015)", len(_CLASSES), {"all": 861, "train": 431, "test": 430})
-_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)(_skeleton)?", re.IGNORECASE)
+_NAME = re.compile(r"a([0-9]+)_s([0-9]+)_t([0-9]+)(_skeleton)?", re.IGNORECASE)
 _FPS = 30.0
 
 
@@ -51,7 +51,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     Raises:
         DataError: it is unreadable, or has no file that is named as the set's are.
     """
-    entries = list_files(path, r"a\d+_s\d+_t\d+(_skeleton)?\.mat", "UTD-MHAD skeleton files")
+    entries = list_files(path, r"a[0-9]+_s[0-9]+_t[0-9]+(_skeleton)?\.mat", "UTD-MHAD skeleton files")
     info = options.describe(get_layout("kinect20"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit)
     return Source.of_items(
         info, entries, _read, _splits, total=len(entries), remarks=published_counts(PUBLISHED.counts)
@@ -63,7 +63,7 @@ def _read(entry: Entry) -> Iterator[Clip]:
     action, subject, trial = map(int, name.groups()[:3]) if name else (0, 0, 0)
     if not 1 <= action <= len(_CLASSES):
         raise bad_file(entry, f"action a1 to a{len(_CLASSES)}", entry.name)
-    array = read_array(entry, read_bytes(entry), "d_skel")
+    array = read_array(entry, read_bytes(entry, MAX_BYTES), "d_skel")
     if array.ndim != 3 or array.shape[:2] != (len(_ORDER), 3) or not array.shape[2]:
         raise bad_file(entry, f"d_skel of ({len(_ORDER)} joints, 3, frames)", str(array.shape))
     index = [_ORDER.index(joint) for joint in get_layout("kinect20").joints]

@@ -38,8 +38,8 @@ _TRAIN_SUBJECTS = (
 PUBLISHED = Published("UTKinect-Action3D (Xia et al., CVPRW 2012)", len(_CLASSES), {"all": 199})
 _JOINTS = 20
 _FPS = 30.0
-_JOINTS_FILE = re.compile(r"joints_s(\d+)_e(\d+)", re.IGNORECASE)
-_RECORDING = re.compile(r"s\d+_e\d+", re.IGNORECASE)
+_JOINTS_FILE = re.compile(r"joints_s([0-9]+)_e([0-9]+)", re.IGNORECASE)
+_RECORDING = re.compile(r"s[0-9]+_e[0-9]+", re.IGNORECASE)
 _ACTION = re.compile(r"(\w+)\s*:\s*(\S+)\s+(\S+)")
 
 
@@ -61,7 +61,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     Raises:
         DataError: it is unreadable, or has no joints or label file, or the labels are malformed.
     """
-    entries = list_files(path, r"joints_s\d+_e\d+\.txt", "UTKinect joints files")
+    entries = list_files(path, r"joints_s[0-9]+_e[0-9]+\.txt", "UTKinect joints files")
     labels = _labels(list_files(path, r"actionLabel\.txt", "actionLabel.txt")[0])
     parts = [Part(entry, tuple(labels.get(_recording(entry), ()))) for entry in entries]
     info = options.describe(get_layout("kinect20"), _CLASSES, options.rate(_FPS), source=PUBLISHED.credit)
@@ -97,7 +97,7 @@ def _labels(entry: Entry) -> dict[str, list[_Segment]]:
 def _frames(entry: Entry, line: int, first: str, last: str) -> tuple[int, int]:
     if "nan" in (first.lower(), last.lower()):
         return -1, -1
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+    if not ((first + last).isascii() and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise bad_file(entry, "first and last frame number", f"{first} {last}", line=line)
     return int(first), int(last)
 

@@ -2,13 +2,15 @@
 
 In a folder: ``x.npy``, ``label.pkl`` and perhaps ``num_frame.npy``; or the pairs ``train_data.npy`` (also
 ``train_data_joint.npy``, ``train_position.npy``) with ``train_label.pkl``, perhaps ``train_num_frame.npy``, and the
-same with ``val``, which becomes the split ``test``. The pickle holds (names, labels), or the labels alone. 25 and 20
-joints are Kinect's in metres; 17 (COCO) and 18 (OpenPose) are x, y and score. The array is memory-mapped.
+same with ``val``, which becomes the split ``test``. The pickle holds (names, labels), or the labels alone. Nothing in
+these files says which joints they are: 25 and 20 are taken for Kinect's in metres, 17 (COCO) and 18 (OpenPose) for x, y
+and score, unless ``--joints`` and ``--units`` say otherwise. The array is memory-mapped.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,11 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asma_edge.preprocess import Units
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
-from asma_trainer.formats import ImportOptions, Source, containers
-from asma_trainer.formats.parse.files import Part, bad_file, file_entry, shown
+from asma_trainer.formats import ImportOptions, Omitted, Source, containers, measures, recordings
+from asma_trainer.formats.parse.files import Part, bad_file, file_entry, open_regular, shown
 from asma_trainer.formats.parse.npz import read_header
 from asma_trainer.formats.parse.safe_pickle import as_array, load_pickle
 
@@ -47,6 +48,7 @@ class _Set:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the format."""
     containers.add_arguments(parser)
+    containers.add_joint_arguments(parser)
 
 
 def open_source(path: Path, options: ImportOptions) -> Source:
@@ -60,8 +62,9 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     shapes = {_array(part.path).shape[1:2] + _array(part.path).shape[3:] for part in sets}
     if len(shapes) > 1:
         raise bad_file(path, "arrays with the same joints and people", f"{sorted(shapes)}")
-    _, _, _, joints, people = _array(sets[0].path).shape
-    layout, units = containers.joints(sets[0].path, joints)
+    _, _, _, joints, most = _array(sets[0].path).shape
+    people, _ = recordings.room_for_people(options, (most,))
+    layout, units, assumed = containers.joints(sets[0].path, joints, options)
     classes = containers.class_names(options, np.concatenate([part.labels for part in sets]), path)
     info = options.describe(layout, classes, options.rate(), units)
     items = []
@@ -78,8 +81,10 @@ def open_source(path: Path, options: ImportOptions) -> Source:
             if part.side
         }
 
-    read = partial(_read, units=units, classes=len(classes))
-    return Source.of_items(info, items, read, splits, people=people, total=len(items))
+    found = measures.measures_of(options, layout, units)
+    read = partial(_read, found=found, classes=len(classes), people=people)
+    assumed += measures.assumed_scores(options, units) + containers.assumed_rate(options)
+    return Source.of_items(info, items, read, splits, people=people, total=len(items), assumed=assumed)
 
 
 def _find(path: Path) -> list[tuple[Path, Path, Path, str]]:
@@ -103,6 +108,7 @@ def _open(data: Path, labels: Path, counts: Path, side: str) -> _Set:
     array = _array(data)
     if array.ndim != 5 or array.shape[1] != 3 or not array.size or array.shape[4] > _MAX_PEOPLE:
         raise bad_file(data, f"(clips, 3, frames, joints, 1 to {_MAX_PEOPLE} people)", f"{array.shape}")
+    containers.check_size(data, math.prod(array.shape[1:]), data.name)
     count = len(array)
     content = load_pickle(file_entry(labels))
     names: Any = None
@@ -130,7 +136,7 @@ def _frames(path: Path, count: int, longest: int) -> npt.NDArray[np.int64]:
 @lru_cache(maxsize=8)
 def _array(path: Path) -> npt.NDArray[Any]:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             read_header(stream)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
@@ -140,9 +146,12 @@ def _array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-def _read(part: Part[tuple[int, str, int, int]], units: Units, classes: int) -> Iterator[Clip]:
+def _read(
+    part: Part[tuple[int, str, int, int]], found: measures.Measures, classes: int, people: int
+) -> Iterator[Clip | Omitted]:
     index, name, label, frames = part.detail
     clip = np.asarray(_array(Path(part.entry.path))[index], dtype=np.float32)  # (C, T, V, M)
-    poses = containers.unpad(clip.transpose(1, 3, 2, 0), units, None if frames < 0 else frames)
+    poses = containers.unpad(clip.transpose(1, 3, 2, 0), found.units, None if frames < 0 else frames)
     containers.check(part, poses, name, label, classes)
-    yield Clip(poses, label, name, **containers.numbers_of_name(name))
+    made = Clip(found.apply(part, poses), label, name, **containers.numbers_of_name(name))
+    yield from containers.with_people(made, people)

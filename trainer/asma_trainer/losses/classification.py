@@ -5,12 +5,19 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from asma_trainer.data.labels import UNLABELLED
+
 
 def cross_entropy(logits_NK: Tensor, label_N: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy in float32."""
-    return F.cross_entropy(logits_NK.float(), label_N, label_smoothing=smoothing)
+    """Mean cross-entropy in float32 over the rows that have a label; 0 where none has."""
+    known = label_N != UNLABELLED
+    total = F.cross_entropy(
+        logits_NK.float(), label_N, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / known.sum().clamp(min=1)
 
 
 def accuracy(logits_NK: Tensor, label_N: Tensor) -> Tensor:
-    """Share of rows whose largest logit is the label's."""
-    return (logits_NK.argmax(dim=1) == label_N).float().mean()
+    """Share of the rows with a label whose largest logit is the label's; 0 where none has one."""
+    known = label_N != UNLABELLED
+    return (logits_NK.argmax(dim=1) == label_N).sum() / known.sum().clamp(min=1)

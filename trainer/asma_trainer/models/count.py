@@ -20,13 +20,32 @@ def count_macs(
     layout: Layout, config: STGCNConfig, frames: int, people: int = 1, classes: int = 0, streams: int = 1
 ) -> int:
     """Multiply-accumulates of one forward pass, graph multiplication included (FLOPs are twice this)."""
-    V, C, T, K = layout.num_joints, 3, frames, 3
-    total = 0
-    for index, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
-        total += K * C * channels * T * V + K * channels * T * V * V
-        T = (T - config.kernel) // stride + 1 if config.valid else (T - 1) // stride + 1
-        total += config.kernel * channels * channels * T * V
-        if index > 0 and (channels != C or stride != 1):
-            total += C * channels * T * V
-        C = channels
-    return streams * (total * people + C * classes)
+    T, total = frames, 0
+    for block, (before, after) in zip(config.blocks, _costs(layout, config), strict=True):
+        total += before * T
+        T = (T - (block.kernel if config.valid else 1)) // block.stride + 1
+        total += after * T
+    return streams * (total * people + config.width * classes)
+
+
+def count_frame_macs(layout: Layout, config: STGCNConfig, classes: int = 0, streams: int = 1) -> float:
+    """Multiply-accumulates of a stream's new frame, which keeps what it computed before; with strides, on average."""
+    rate, total = 1.0, 0.0
+    for block, (before, after) in zip(config.blocks, _costs(layout, config), strict=True):
+        total += before * rate
+        rate /= block.stride
+        total += after * rate
+    return streams * (total + config.width * classes * rate)
+
+
+def _costs(layout: Layout, config: STGCNConfig) -> list[tuple[int, int]]:
+    """Of each block: multiply-accumulates a frame that enters its graph convolution, and a frame that leaves it."""
+    V, K, C, costs = layout.num_joints, 3, 3, []
+    for index, block in enumerate(config.blocks):
+        D = block.channels
+        after = (block.kernel + D if block.temporal == "separable" else block.kernel * D) * D
+        if index > 0 and (D != C or block.stride != 1):
+            after += C * D
+        costs.append((K * D * V * (C + V), after * V))
+        C = D
+    return costs

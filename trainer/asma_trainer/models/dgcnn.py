@@ -51,4 +51,5 @@ def nearest(points_NVC: Tensor, count: int) -> Tensor:
 
 def dgcnn(layout: Layout, encoder: EncoderConfig) -> SpatioTemporal:
     """The backbone that a recipe's ``[encoder]`` describes."""
-    return SpatioTemporal(layout.num_joints, encoder_config(encoder), EdgeConv)
+    config = encoder_config(encoder)
+    return SpatioTemporal(layout.num_joints, config, lambda channels, spec: EdgeConv(channels, spec.channels))

@@ -45,4 +45,5 @@ class GINStep(GraphStep):
 def gin(layout: Layout, encoder: EncoderConfig) -> SpatioTemporal:
     """The backbone that a recipe's ``[encoder]`` describes."""
     adjacency = torch.from_numpy(layout.adjacency).float()
-    return SpatioTemporal(layout.num_joints, encoder_config(encoder), lambda a, b: GINStep(a, b, adjacency))
+    config = encoder_config(encoder)
+    return SpatioTemporal(layout.num_joints, config, lambda channels, spec: GINStep(channels, spec.channels, adjacency))

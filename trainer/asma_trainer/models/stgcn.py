@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
+from asma_trainer.architecture import BlockSpec, block_specs, receptive_field, total_stride
 from asma_trainer.models.backbone import Backbone
 from asma_trainer.models.partition import partitions
 from asma_trainer.recipe.sections import EncoderConfig
@@ -34,35 +35,37 @@ class STGCNConfig:
     """Size of a backbone.
 
     Attributes:
-        channels: output channels of each block.
-        strides: temporal stride of each block.
-        kernel: temporal kernel size, odd.
+        blocks: in order.
         dropout: after the temporal convolution of every block but the first.
         valid: temporal convolutions without padding, so that frame-by-frame streaming is exact.
         input_norm: what the input BatchNorm tells apart; see `asma_trainer.recipe.sections.EncoderConfig`.
         partition: how the graph's distances count.
     """
 
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-    kernel: int = 9
+    blocks: tuple[BlockSpec, ...]
     dropout: float = 0.0
     valid: bool = False
     input_norm: InputNorm = "joint"
     partition: Partition = "distance"
 
     @property
+    def width(self) -> int:
+        """Channels of the last block."""
+        return self.blocks[-1].channels
+
+    @property
     def receptive_field(self) -> int:
         """Input frames that one output frame sees."""
-        field, jump = 1, 1
-        for stride in self.strides:
-            field += (self.kernel - 1) * jump
-            jump *= stride
-        return field
+        return receptive_field(self.blocks)
+
+    @property
+    def stride(self) -> int:
+        """Input frames from one output frame to the next."""
+        return total_stride(self.blocks)
 
 
 _CHANNELS = 3  # of the input
-TEACHER_CONFIG = STGCNConfig(ENCODER_CHANNELS, ENCODER_STRIDES, dropout=ENCODER_DROPOUT)
+TEACHER_CONFIG = STGCNConfig(block_specs(ENCODER_CHANNELS, strides=ENCODER_STRIDES), ENCODER_DROPOUT)
 
 
 class GraphStep(nn.Module, ABC):
@@ -76,12 +79,13 @@ class GraphStep(nn.Module, ABC):
 class GraphConv(GraphStep):
     """Spatial graph convolution over K partitions with learnable edge importance."""
 
-    def __init__(self, channels_in: int, channels_out: int, partitions: Tensor) -> None:
+    def __init__(self, channels_in: int, channels_out: int, partitions: Tensor, bias: bool = True) -> None:
         super().__init__()
         self.register_buffer("partitions", partitions, persistent=False)
         self.partitions: Tensor
         self.importance = nn.Parameter(torch.ones_like(partitions))
-        self.mix = nn.Conv2d(channels_in, channels_out * len(partitions), 1)  # rows ordered (partition, channel)
+        # Rows are ordered (partition, channel).
+        self.mix = nn.Conv2d(channels_in, channels_out * len(partitions), 1, bias=bias)
 
     def adjacency(self) -> Tensor:
         """(K, V, V): entry [k, v, w] weighs joint v's share in joint w."""
@@ -97,47 +101,58 @@ class GraphConv(GraphStep):
         gather = adjacency_KVW.permute(2, 0, 1).reshape(V * K, V).to(x_PTVC.dtype)
         gathered = torch.matmul(gather, x_PTVC.reshape(P * T, V, C)).view(P, T, V, K * C)
         weight = self.mix.weight.view(K, -1, C).permute(1, 0, 2).reshape(-1, K * C)
-        assert self.mix.bias is not None
-        bias_VC = adjacency_KVW.sum(dim=1).T @ self.mix.bias.view(K, -1)
-        return F.linear(gathered, weight) + bias_VC
+        mixed = F.linear(gathered, weight)
+        if self.mix.bias is None:
+            return mixed
+        return mixed + adjacency_KVW.sum(dim=1).T @ self.mix.bias.view(K, -1)
 
 
 Step = TypeVar("Step", bound=GraphStep)
-GraphOf = Callable[[int, int], Step]  # a graph step from its channels in and out
+GraphOf = Callable[[int, BlockSpec], Step]  # the graph step of a block from its channels in
 
 
 class Block(nn.Module, Generic[Step]):
-    """Graph step, temporal convolution and residual."""
+    """Graph step, temporal convolution and residual.
 
-    def __init__(
-        self, channels_in: int, channels_out: int, stride: int, graph: Step, config: STGCNConfig, first: bool
-    ) -> None:
+    A separable temporal convolution is one along time within each channel, BatchNorm, ReLU, and a 1x1 convolution that
+    mixes channels: the norm between them brings channels to one range, which int8 needs.
+    """
+
+    def __init__(self, channels_in: int, spec: BlockSpec, graph: Step, config: STGCNConfig, first: bool) -> None:
         super().__init__()
-        self.crop, self.stride = config.kernel // 2 if config.valid else 0, stride
-        padding = 0 if config.valid else config.kernel // 2
+        self.spec, width = spec, spec.channels
+        self.crop = spec.kernel // 2 if config.valid else 0
         self.graph = graph
-        self.graph_bn = nn.BatchNorm2d(channels_out)
-        self.temporal = nn.Conv2d(channels_out, channels_out, (config.kernel, 1), (stride, 1), (padding, 0))
-        self.temporal_bn = nn.BatchNorm2d(channels_out)
+        self.graph_bn = nn.BatchNorm2d(width)
+        groups = width if spec.temporal == "separable" else 1
+        padding = 0 if config.valid else spec.kernel // 2
+        along = nn.Conv2d(width, width, (spec.kernel, 1), (spec.stride, 1), (padding, 0), groups=groups)
+        if spec.temporal == "separable":
+            self.depthwise, self.depthwise_bn = along, nn.BatchNorm2d(width)
+            along = nn.Conv2d(width, width, 1)
+        self.temporal = along
+        self.temporal_bn = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(0.0 if first else config.dropout)
         self.residual: nn.Module | None
         if first:
             self.residual = None
-        elif channels_in == channels_out and stride == 1:
+        elif channels_in == width and spec.stride == 1:
             self.residual = nn.Identity()
         else:
-            self.residual = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out))
+            self.residual = nn.Sequential(nn.Conv2d(channels_in, width, 1), nn.BatchNorm2d(width))
 
     def forward(self, x_PTVC: Tensor, joints: Tensor | None = None) -> Tensor:
         """(P, T', V', D) of (P, T, V, C); ``joints`` (V',) are the joints that x holds, all of them if None."""
         # Convolutions see (P, C, T, V) views of the same channels-last memory.
         x_PCTV = x_PTVC.permute(0, 3, 1, 2)
         y = F.relu(self.graph_bn(self.graph(x_PTVC, joints).permute(0, 3, 1, 2)))
+        if self.spec.temporal == "separable":
+            y = F.relu(self.depthwise_bn(self.depthwise(y)))
         y = self.dropout(self.temporal_bn(self.temporal(y)))
         if self.residual is not None:
             # Every stride-th frame, then a convolution of stride 1: oneDNN's AVX2 kernel for 1x1 convolutions with
             # strides writes outside its memory when the input channels are no multiple of 8 (PyTorch 2.13, backward).
-            y = y + self.residual(x_PCTV[:, :, self.crop : x_PCTV.shape[2] - self.crop : self.stride])
+            y = y + self.residual(x_PCTV[:, :, self.crop : x_PCTV.shape[2] - self.crop : self.spec.stride])
         return F.relu(y).permute(0, 2, 3, 1)
 
 
@@ -146,7 +161,7 @@ class SpatioTemporal(Backbone):
 
     Args:
         joints: V.
-        config: channels and strides.
+        config: its blocks.
         graph: makes the graph step of a block.
     """
 
@@ -154,10 +169,10 @@ class SpatioTemporal(Backbone):
         super().__init__()
         self.config = config
         self.input_bn = _input_norm(config.input_norm, joints * _CHANNELS)
-        sizes = (_CHANNELS, *config.channels)
+        sizes = (_CHANNELS, *(block.channels for block in config.blocks))
         self.blocks = nn.ModuleList(
-            Block(a, b, stride, graph(a, b), config, first=index == 0)
-            for index, (a, b, stride) in enumerate(zip(sizes[:-1], sizes[1:], config.strides, strict=True))
+            Block(sizes[index], spec, graph(sizes[index], spec), config, first=index == 0)
+            for index, spec in enumerate(config.blocks)
         )
         for parameter in self.parameters():
             if parameter.dim() == 4:
@@ -166,7 +181,7 @@ class SpatioTemporal(Backbone):
     @property
     def width(self) -> int:
         """D, channels of the last block."""
-        return self.config.channels[-1]
+        return self.config.width
 
     def features(self, x_PTVC: Tensor, joints: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
         """Feature maps (P, T', V', D).
@@ -193,20 +208,20 @@ class STGCN(SpatioTemporal):
 
     Args:
         layout: gives V and the spatial partitions.
-        config: channels and strides.
+        config: its blocks.
     """
 
     def __init__(self, layout: Layout, config: STGCNConfig) -> None:
         graph = torch.from_numpy(partitions(layout, config.partition))
-        super().__init__(layout.num_joints, config, lambda a, b: GraphConv(a, b, graph))
+        super().__init__(
+            layout.num_joints, config, lambda channels, spec: GraphConv(channels, spec.channels, graph, spec.graph_bias)
+        )
 
 
 def encoder_config(encoder: EncoderConfig) -> STGCNConfig:
     """The sizes that a recipe's ``[encoder]`` gives."""
-    return STGCNConfig(
-        encoder.channels, encoder.strides, encoder.kernel, encoder.dropout,
-        input_norm=encoder.input_norm, partition=encoder.partition,
-    )  # fmt: skip
+    blocks = block_specs(encoder.channels, encoder.kernel, encoder.strides)
+    return STGCNConfig(blocks, encoder.dropout, input_norm=encoder.input_norm, partition=encoder.partition)
 
 
 def stgcn(layout: Layout, encoder: EncoderConfig) -> STGCN:

@@ -1,8 +1,8 @@
-"""The student: 5 ST-GCN blocks and a linear head, small enough for a Raspberry Pi.
+"""The student: a few ST-GCN blocks and a linear head, small enough for a Raspberry Pi.
 
 ``paper``: padded temporal convolutions, pooled over all frames. ``device``: the same weights' shapes with VALID
-convolutions, pooled over joints and then over the frames that remain (window - 40), so that a stream that feeds
-one frame at a time with cached state computes exactly the clip model.
+convolutions, pooled over joints and then over the frames that remain (window - 40 with five kernels of 9), so that a
+stream that feeds new frames only, with cached state, computes exactly the clip model.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
+from asma_trainer.architecture import block_specs
 from asma_trainer.models.pooling import mean_over_people
 from asma_trainer.models.stgcn import STGCN, STGCNConfig
 from asma_trainer.vocabulary import STUDENT_CHANNELS, StudentKind
 
 
 def student_config(
-    kind: StudentKind, channels: tuple[int, ...] = STUDENT_CHANNELS, kernel: int = 9, dropout: float = 0.0
+    kind: StudentKind, channels: tuple[int, ...] = STUDENT_CHANNELS, kernel: int | tuple[int, ...] = 9
 ) -> STGCNConfig:
-    """Backbone of a student of this kind; every temporal stride is 1."""
-    return STGCNConfig(channels, (1,) * len(channels), kernel, dropout, valid=kind == "device")
+    """Backbone of a student of this kind, of plain blocks of stride 1."""
+    return STGCNConfig(block_specs(channels, kernel), valid=kind == "device")
 
 
 class Student(nn.Module):
@@ -29,7 +30,7 @@ class Student(nn.Module):
     def __init__(self, layout: Layout, config: STGCNConfig, classes: int) -> None:
         super().__init__()
         self.backbone = STGCN(layout, config)
-        self.head = nn.Linear(config.channels[-1], classes)
+        self.head = nn.Linear(config.width, classes)
 
     def embed(self, x_PTVC: Tensor) -> Tensor:
         """(P, D): mean over joints, then over frames (this order is what the int8 stream reproduces)."""
@@ -37,10 +38,16 @@ class Student(nn.Module):
         return features_PTVD.mean(dim=2).mean(dim=1)
 
     def dense(self, x_PLVC: Tensor, window: int) -> Tensor:
-        """(P, L - window + 1, K) logits of every window of longer sequences, as a stream gives them; device only."""
+        """(P, (L - window) // s + 1, K) logits of longer sequences' windows, as a stream gives them; device only.
+
+        With a total stride of s the windows start at frames 0, s, 2s, ...
+        """
+        config = self.backbone.config
         features_PLD: Tensor = self.backbone(x_PLVC).mean(dim=2)
-        pooled = F.avg_pool1d(features_PLD.transpose(1, 2), window + 1 - self.backbone.config.receptive_field, 1)
-        logits: Tensor = self.head(pooled.transpose(1, 2))
+        frames = (window - config.receptive_field) // config.stride + 1
+        pooled = F.avg_pool1d(features_PLD.transpose(1, 2), frames, 1).transpose(1, 2)
+        # The last frames of a window may be behind its last step: features of a window that has not ended are dropped.
+        logits: Tensor = self.head(pooled[:, : (x_PLVC.shape[1] - window) // config.stride + 1])
         return logits
 
     def forward(self, x_PTVC: Tensor, owner_P: Tensor | None = None, clips: int | None = None) -> Tensor:

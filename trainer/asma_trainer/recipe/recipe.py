@@ -17,6 +17,7 @@ from typing import Any
 
 from asma_edge.preprocess import STEPS, STREAMS
 from asma_edge.skeleton import MAX_JOINTS
+from asma_trainer.architecture import receptive_field, total_stride
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import (
     AlignConfig,
@@ -29,6 +30,7 @@ from asma_trainer.recipe.sections import (
     EvaluateConfig,
     ExtremeConfig,
     FinetuneConfig,
+    LabelsConfig,
     MaskConfig,
     Ms2lConfig,
     PretrainConfig,
@@ -51,6 +53,7 @@ class Recipe:
     streams: tuple[str, ...] = STREAMS
     fusion: tuple[float, ...] = (0.6, 0.6, 0.4)
     data: DataConfig = field(default_factory=DataConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
@@ -84,6 +87,8 @@ class Recipe:
             yield f"stages {list(self.stages)}; each at most once"
         if not data.test:
             yield "data.test names no split"
+        if self.labels.clips and self.labels.share != 1.0:
+            yield "labels.share and labels.clips; one of them"
         if not set(data.preprocess) <= set(STEPS):
             yield f"data.preprocess {list(data.preprocess)}; steps are {', '.join(STEPS)}"
         if not (encoder.channels and student.channels):
@@ -92,8 +97,19 @@ class Recipe:
             yield f"encoder.channels must end in a multiple of {HEADS}, the attention heads"
         if len(encoder.channels) != len(encoder.strides):
             yield "encoder.channels and encoder.strides differ in length"
+        if mixed := self._uneven():
+            yield mixed
+            return
+        for number, block in enumerate(student.blocks, 1):
+            if block.problem:
+                yield f"student's block {number}: {block.problem}"
+                return
         if student.kind == "device" and data.frames < self.min_device_frames:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
+        if total_stride(student.blocks) > data.frames:
+            yield f"student.strides of {total_stride(student.blocks)} frames in all, more than data.frames"
+        if student.kind == "paper" and total_stride(student.blocks) > 1:
+            yield "student.strides above 1; only a device student, which is not padded, may skip frames"
         if mask.frames + mask.extra_frames >= data.frames:
             yield "mask.frames and mask.extra_frames leave no frame"
         if mask.low_degree != "complement" and "low" not in (mask.hdlm_joints, mask.ldhm_joints):
@@ -101,9 +117,17 @@ class Recipe:
         for name, value, low, high in self._ranges():
             if not low <= value <= high:
                 yield f"{name} = {value}, which is not within {low:g} to {high:g}"
-        for name, kernel in (("encoder.kernel", encoder.kernel), ("student.kernel", student.kernel)):
-            if kernel % 2 == 0:
-                yield f"{name} is even; a frame has as many neighbours before as after"
+        if encoder.kernel % 2 == 0:
+            yield "encoder.kernel is even; a frame has as many neighbours before as after"
+
+    def _uneven(self) -> str:
+        """The student's settings that are lists, but not of one entry a block."""
+        student, uneven = self.student, []
+        for name in ("kernel", "strides", "temporal"):
+            value = getattr(student, name)
+            if isinstance(value, tuple) and len(value) != len(student.channels):
+                uneven.append(f"{len(value)} entries of student.{name} for {len(student.channels)} blocks")
+        return "; ".join(uneven)
 
     def _ranges(self) -> Iterator[tuple[str, float, float, float]]:
         """(key, value, least, greatest) of every number."""
@@ -111,6 +135,9 @@ class Recipe:
         yield "seed", self.seed, 0, 2**63 - 1
         yield "data.frames", self.data.frames, 2, 10_000
         yield "data.fps", self.data.fps, 0.1, 1000
+        yield "labels.share", self.labels.share, tiny, 1
+        yield "labels.clips", self.labels.clips, 0, most
+        yield "labels.seed", self.labels.seed, 0, 2**63 - 1
         for index, weight in enumerate(self.fusion):
             yield f"fusion[{index}]", weight, tiny, 1e6
         for name in ("pretrain", "finetune", "align", "distill", "baseline"):
@@ -130,12 +157,10 @@ class Recipe:
         for name, sizes in (
             ("encoder.channels", self.encoder.channels),
             ("encoder.strides", self.encoder.strides),
-            ("student.channels", self.student.channels),
         ):
             for index, size in enumerate(sizes):
                 yield f"{name}[{index}]", size, 1, 65536
         yield "encoder.kernel", self.encoder.kernel, 1, 1001
-        yield "student.kernel", self.student.kernel, 1, 1001
         yield "encoder.dropout", self.encoder.dropout, 0, 0.99
         yield "student.dropout", self.student.dropout, 0, 0.99
         yield "student.calibration", self.student.calibration, 1, most
@@ -172,7 +197,7 @@ class Recipe:
     @property
     def min_device_frames(self) -> int:
         """Shortest window of a device student: its receptive field."""
-        return 1 + len(self.student.channels) * (self.student.kernel - 1)
+        return receptive_field(self.student.blocks)
 
     @property
     def stream_weights(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from asma_trainer.architecture import BlockSpec, Temporal, block_specs
 from asma_trainer.vocabulary import (
     ENCODER_CHANNELS,
     ENCODER_DROPOUT,
@@ -72,6 +73,24 @@ class DataConfig:
     frames: int = 50
     fps: float = 15.0
     preprocess: tuple[str, ...] = ("fill", "centre")
+
+
+@dataclass(frozen=True)
+class LabelsConfig:
+    """Semi-supervised learning: which training clips keep their labels; the others are clips without labels.
+
+    Fine-tuning, alignment, label-only students and probes see the labelled clips alone; pretraining and distillation
+    see all.
+
+    Attributes:
+        share: of the clips of every class; 1: all.
+        clips: so many of every class instead; 0: as ``share`` says.
+        seed: of the choice.
+    """
+
+    share: float = 1.0
+    clips: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,6 +165,7 @@ class PretrainConfig(Schedule):
     Attributes:
         method: name of the way to learn without labels; ``asma``, ``pstl``, ``skeleton_bt``, ``skeleton_clr``,
             ``aimclr``, ``crosclr`` or ``ms2l``.
+        source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5. Both are of the
             methods that use Barlow Twins.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor); of asma and pstl.
@@ -155,6 +175,7 @@ class PretrainConfig(Schedule):
     """
 
     method: str = "asma"
+    source: str | None = None
     steps: int = 46950
     lr: float = 5e-3
     weight_decay: float = 1e-5
@@ -283,17 +304,32 @@ class StudentConfig:
 
     Attributes:
         kind: ``device`` or ``paper``.
+        channels: that leave each block.
+        kernel, strides, temporal: of the temporal convolutions, as in `BlockSpec`: one for all blocks, or a list.
+        graph_bias: of the graph convolutions.
         calibration, golden: how many clips student.pt carries for the converter.
         idle_label: class that means nothing happens; must exist in the data if given.
     """
 
     kind: StudentKind = "paper"
     channels: tuple[int, ...] = STUDENT_CHANNELS
-    kernel: int = 9
+    kernel: int | tuple[int, ...] = 9
+    strides: int | tuple[int, ...] = 1
+    temporal: Temporal | tuple[Temporal, ...] = "full"
+    graph_bias: bool = True
     dropout: float = 0.0
     calibration: int = 256
     golden: int = 512
     idle_label: str | None = None
+
+    @property
+    def blocks(self) -> tuple[BlockSpec, ...]:
+        """Its architecture.
+
+        Raises:
+            ValueError: lists of different lengths.
+        """
+        return block_specs(self.channels, self.kernel, self.strides, self.temporal, self.graph_bias)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,11 @@ def build(kind: Any, value: Any, place: str = "") -> Any:
             raise _wrong(place, "a list", value)
         return tuple(build(arguments[0], entry, f"{place}[{index}]") for index, entry in enumerate(value))
     if origin in (typing.Union, types.UnionType):
-        return None if value is None else build(arguments[0], value, place)
+        if value is None and type(None) in arguments:
+            return None
+        # One for all, or a list.
+        lists = [kind for kind in arguments if typing.get_origin(kind) is tuple]
+        return build(lists[0] if lists and isinstance(value, list) else arguments[0], value, place)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix, top1
 from asma_trainer.evaluation.results import load_scores
 from asma_trainer.models.count import count_macs, count_parameters
 from asma_trainer.models.stgcn import STGCN
+from asma_trainer.pages.markup import percent
 from asma_trainer.pages.values import Confusion
 from asma_trainer.report.content import AccuracyRow, Conversion, ModelRow, RunReport
 from asma_trainer.report.conversion import conversion_of
@@ -32,16 +34,19 @@ from asma_trainer.report.render import write_report
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGE
 
+SUMMARY_FORMAT = 2  # 1, which bore no number, had accuracies in per cent and memory in millions of bytes
+
 
 class Summary(TypedDict):
     """The few figures of a run: accuracies on the first test split and agreement of the bundle with the student in
-    float32, speed against PyTorch, memory in millions of bytes; None where not measured.
+    float32, as fractions; speed against PyTorch; memory in MiB. None where not measured.
     """
 
+    format: int
     accuracy: dict[str, float | None]
     agreement: float | None
     speedup_vs_eager: float | None
-    peak_rss_mb: float | None
+    peak_rss_mib: float | None
     bundle: str | None
 
 
@@ -101,8 +106,8 @@ def report_run(run: Run, options: Options | None = None) -> tuple[list[Accuracy]
         RunReport(
             title=f"asma-edge: {run.recipe.name}",
             facts=_facts(run, confusion),
-            highlights=_highlights(summary, conversion, profile),
-            accuracy=[AccuracyRow(row.stage, row.split, row.fused / 100) for row in rows if row.fused is not None],
+            highlights=_highlights(summary, conversion),
+            accuracy=[AccuracyRow(row.stage, row.split, row.fused) for row in rows if row.fused is not None],
             curves=read_curves(run.folder),
             confusion=confusion,
             playback=playback,
@@ -139,10 +144,11 @@ def _summarise(
         accuracy[f"student_{conversion['precision']}"] = fused[f"student {conversion['precision']}"]
     peak = profile["runs"][0]["peak_rss_mib"] if profile and profile["runs"] else None
     return {
+        "format": SUMMARY_FORMAT,
         "accuracy": accuracy,
         "agreement": agreement,
         "speedup_vs_eager": speedup,
-        "peak_rss_mb": None if peak is None else peak * 2**20 / 1e6,
+        "peak_rss_mib": peak,
         "bundle": None if bundle is None else str(bundle),
     }
 
@@ -158,19 +164,19 @@ def _facts(run: Run, confusion: Confusion | None) -> dict[str, str]:
     }
 
 
-def _highlights(summary: Summary, conversion: Conversion | None, profile: Profile | None) -> dict[str, str]:
+def _highlights(summary: Summary, conversion: Conversion | None) -> dict[str, str]:
     """The figures that were measured."""
     found = {}
     if conversion is not None:
         form = conversion["precision"]
-        found[f"{form} accuracy"] = f"{summary['accuracy'][f'student_{form}']:.1f} %"
+        accuracy = summary["accuracy"][f"student_{form}"]
+        found[f"{form} accuracy"] = percent(math.nan if accuracy is None else accuracy)
     if summary["agreement"] is not None:
-        found["agreement with float32"] = f"{100 * summary['agreement']:.1f} %"
+        found["agreement with float32"] = percent(summary["agreement"])
     if summary["speedup_vs_eager"] is not None:
         found["faster than PyTorch eager"] = f"{summary['speedup_vs_eager']:.1f} x"
-    peak = profile["runs"][0]["peak_rss_mib"] if profile and profile["runs"] else None
-    if peak is not None:
-        found["peak memory"] = f"{peak:.0f} MiB"
+    if summary["peak_rss_mib"] is not None:
+        found["peak memory"] = f"{summary['peak_rss_mib']:.0f} MiB"
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class ModelRow:
 
 
 class ConversionStage(TypedDict):
-    """One form of the model: its largest difference of logits and its agreement of classes with the form before it,
-    both on the golden clips; accuracy as a fraction; bytes of its file.
+    """One form of the model, on one window of each golden clip: its largest difference of logits and its agreement of
+    classes with the form before it; window accuracy as a fraction; bytes of its file.
     """
 
     name: str
@@ -48,8 +48,26 @@ class ConversionStage(TypedDict):
     size: int | None
 
 
+class ConversionLayer(TypedDict):
+    """Signal to noise of a layer in int8, in decibels; None where there is no signal or no noise."""
+
+    stream: str
+    name: str
+    snr_db: float | None
+
+
+class WholeClips(TypedDict):
+    """Clip accuracies of the student and its bundle as fractions: windows pooled as the device does it."""
+
+    split: str
+    clips: int
+    student: float
+    bundle: float
+    agreement: float
+
+
 class Conversion(TypedDict):
-    """The bundle's report.json."""
+    """The bundle's report.json; older ones lack what is not required."""
 
     precision: str
     mode: str
@@ -61,6 +79,8 @@ class Conversion(TypedDict):
     calibration_clips: int
     golden_clips: int
     warnings: list[str]
+    layers: NotRequired[list[ConversionLayer]]
+    whole_clips: NotRequired[WholeClips | None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,7 +104,7 @@ def _of_run(run: Run) -> Iterator[tuple[str, str]]:
         yield "peak memory", f"{run['peak_rss_mib']:.1f} MiB"
     sustained = run["sustained"]
     if sustained is not None:
-        yield "CPU at that rate", f"{number(sustained['cpu_percent'])} % of a core"
+        yield "CPU at that rate", f"{number(100 * sustained['cpu_cores'])} % of a core"
         if sustained["late_frames"] is not None:
             yield "late frames", f"{sustained['late_frames']} of {sustained['frames']}"
         if sustained["temperature_c"] is not None:

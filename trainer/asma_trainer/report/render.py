@@ -38,7 +38,7 @@ def render_report(report: RunReport) -> str:
     if report.accuracy:
         add(
             "Accuracy",
-            el("p", "Top-1, from 0 to 100 %; the best of each split in bold."),
+            el("p", "Top-1 of whole clips (clip accuracy), from 0 to 100 %; the best of each split in bold."),
             accuracy_table(report.accuracy),
         )
     if report.playback is not None:

@@ -82,6 +82,7 @@ class Stage:
         start: gives a new module what earlier stages left.
         score: accuracies of the finished stage, and the scores of the test clips where it classifies.
         students: the students of all streams in its finished module; None: it trains none.
+        labels: whether it sees only the clips that keep their labels.
         encoders: whether it trains or uses the encoders whose gain is measured against untrained ones.
     """
 
@@ -97,6 +98,7 @@ class Stage:
     needs: Callable[[Recipe], tuple[StageName, ...]] = nothing
     start: Callable[[Any, Past, str], None] = fresh
     students: Callable[[Any], Mapping[str, Student]] | None = None
+    labels: bool = False
     encoders: bool = True
 
 

@@ -12,10 +12,10 @@ from asma_trainer.losses.classification import cross_entropy
 from asma_trainer.methods.registry import method_of
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.pooling import mean_over_people, pool
-from asma_trainer.networks import build_encoders, initial_encoders
+from asma_trainer.networks import build_encoders
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.stages.base import Past, Stage, each_stream
-from asma_trainer.stages.pretrain import pretrained_encoders
+from asma_trainer.stages.pretrain import first_encoders, pretrained_encoders
 from asma_trainer.views.augment import Augmenter
 from asma_trainer.views.streams import stream_input
 
@@ -42,11 +42,9 @@ class Finetuning(Trainable):
 
 
 def _start(module: Finetuning, past: Past, unit: str) -> None:
-    if "pretrain" in past.recipe.stages:
-        encoders = pretrained_encoders(past, unit)
-    else:  # whose statistics nobody needs before they are trained
-        encoders = initial_encoders(past.info, past.recipe, method_of(past.recipe).encoder_names, unit)
-    module.encoders.load_state_dict(encoders.state_dict())
+    # Statistics of untrained encoders are needed by nobody who trains them.
+    encoders = pretrained_encoders if "pretrain" in past.recipe.stages else first_encoders
+    module.encoders.load_state_dict(encoders(past, unit).state_dict())
 
 
 def last_encoders(past: Past, stream: str) -> Encoders:
@@ -63,9 +61,10 @@ FINETUNE = Stage(
     scored="",  # as part of the teacher
     schedule=lambda recipe: recipe.finetune,
     augment=lambda recipe: recipe.augment,
-    sections=lambda _: ("encoder", "augment", "finetune"),
+    sections=lambda _: ("encoder", "labels", "augment", "finetune"),
     units=each_stream,
     needs=lambda recipe: ("pretrain",) if "pretrain" in recipe.stages else (),
+    labels=True,
     build=Finetuning,
     start=_start,
 )

@@ -19,14 +19,19 @@ from asma_trainer.vocabulary import StageName
 # default of an old key changes, or when the same settings give other weights.
 VERSION = 3
 
-_SHAPE_NO_WEIGHT = {"data": ("test",), "student": ("calibration", "golden", "idle_label")}
+# A source's encoders count by their own digest, not by the folder where they lie.
+_SHAPE_NO_WEIGHT = {
+    "data": ("test",),
+    "student": ("calibration", "golden", "idle_label"),
+    "pretrain": ("source",),
+}
 
 
 def digest(recipe: Recipe, fingerprint: str, name: StageName, unit: str) -> str:
     """Identifies everything a stage's checkpoint depends on.
 
     Args:
-        fingerprint: of the data set.
+        fingerprint: of the data set, and of encoders that come from elsewhere.
         unit: stream, or all together.
     """
     stage = STAGE[name]
@@ -52,9 +57,10 @@ def digest(recipe: Recipe, fingerprint: str, name: StageName, unit: str) -> str:
 def fingerprint_of(dataset: PreparedDataset) -> str:
     """Identifies a data set by its description, index and the beginning of its poses.
 
-    Whom to thank and the licence shape no weight: they may be stated after training.
+    Whom to thank, the licence and what was assumed shape no weight: they may be stated after training.
     """
     described = dataclasses.asdict(dataclasses.replace(dataset.info, source="", licence=""))
+    del described["assumed"]
     found = hashlib.sha256(json.dumps(described).encode())
     found.update((dataset.path / "index.npz").read_bytes())
     found.update(np.ascontiguousarray(dataset.poses[:1000]).tobytes())

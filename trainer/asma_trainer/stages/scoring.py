@@ -10,6 +10,7 @@ from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix
 from asma_trainer.evaluation.results import Results
 from asma_trainer.evaluation.scores import FUSED, Scores
 from asma_trainer.stages.base import Past, Stage
+from asma_trainer.stages.pretrain import PRETRAIN, score_pretrained
 
 
 def score_stages(
@@ -26,6 +27,9 @@ def score_stages(
         _say("linear probe of untrained encoders")
         untrained = {stream: past.untrained(stream) for stream in recipe.streams}
         rows += evaluator.probe(untrained, "untrained linear")
+        if recipe.pretrain.source is not None and PRETRAIN not in stages:
+            _say(f"linear probe of the encoders of {recipe.pretrain.source}")
+            rows += score_pretrained(evaluator, past)[0]
     confusion, kept = {}, None
     for stage in sorted(stages, key=lambda stage: stage.name == last):  # what student.pt holds comes last
         if stage.score is None:

@@ -123,6 +123,7 @@ def project_dataset(
         mirror_labels=source.info.mirror_labels,
         source=f"{source.info.source} (projected by virtual cameras)".strip(),
         licence=source.info.licence,
+        assumed=tuple(what for what in source.info.assumed if what == "frame rate"),
     )
     needed = [{sides[name] for name, clips in carried.items() if n in clips} or {"train"} for n in range(len(source))]
     rendered: dict[tuple[int, str], list[int]] = {}

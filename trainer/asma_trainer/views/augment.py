@@ -15,6 +15,7 @@ from torch import Tensor
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout
 from asma_trainer.data.batches import Batch
+from asma_trainer.data.labels import UNLABELLED
 from asma_trainer.recipe.sections import AugmentConfig
 
 
@@ -52,6 +53,7 @@ class Augmenter:
             frames = torch.where(
                 flipped[batch.owner][:, None, None, None], frames[:, :, self.mirror.to(device)], frames
             )
+            flipped &= label != UNLABELLED
             label = torch.where(flipped, self.mirror_labels.to(device)[label], label)
         if self.planar:
             moved = torch.einsum("ptvc,pdc->ptvd", frames[..., :2], matrix[:, :2, :2].to(device)[batch.owner])

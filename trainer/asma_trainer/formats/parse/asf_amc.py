@@ -171,7 +171,7 @@ def parse_amc(entry: object, text: str, skeleton: Skeleton, step: int = 1) -> di
             continue
         if words[0].startswith(":"):
             degrees = {":DEGREES": True, ":RADIANS": False}.get(words[0].upper(), degrees)
-        elif len(words) == 1 and words[0].isdecimal():
+        elif len(words) == 1 and words[0].isascii() and words[0].isdecimal():
             _complete(entry, frames, expected, number - 1)
             if count % step == 0:
                 frames.append({})
@@ -244,6 +244,9 @@ def _rotation(angles: Float64Array, order: str) -> Float64Array:
 
 
 def _numbers(words: Sequence[str]) -> Float64Array:
+    joined = "".join(words)
+    if not joined.isascii() or "_" in joined:  # ``float`` takes digits of every script
+        raise ValueError(f"numbers are expected, not {shown(joined)}")
     values = [float(word) for word in words]
     if not values or not all(math.isfinite(value) for value in values):
         raise ValueError(f"finite numbers are expected, not {' '.join(words) or 'nothing'}")

@@ -1,24 +1,39 @@
-"""The files of a source, in a folder or a zip archive. Nothing is ever unpacked to disk."""
+"""The files of a source, in a folder or a zip archive. Nothing is ever unpacked to disk.
+
+Only regular files are read: a pipe or a device in their place would block for ever. In a folder from strangers a link
+may lead to any file of this machine, so links are followed within the folder only.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import reprlib
+import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Generic, TypeVar
+from typing import IO, BinaryIO, Generic, TypeVar
 
 from asma_trainer.errors import DataError
 
 MAX_FILE_BYTES = 256 << 20
+# Zeros shrink to a thousandth; poses, padded with zeros or written as text, to a twentieth at most.
+FREE_BYTES, MOST_PACKED = 16 << 20, 100
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 # Python's zipfile unpacks the other methods (bzip2, LZMA) without a limit, whatever size an entry claims.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SHORT_BITS = 1000  # Python refuses to write out a number of many thousand digits
 _HINT = "get an intact copy, or leave out what is malformed with --skip-bad"
+_LINK_HINT = "put the files themselves there, import what it leads to on its own, or leave it out with --skip-bad"
 
 Detail = TypeVar("Detail")
 
@@ -32,12 +47,14 @@ class Entry:
         size: bytes, as the folder or archive states them.
         stamp: time of the last change, or the archive's checksum; tells a file from a changed one.
         archive: the zip file that it is in; None: an ordinary file.
+        flaw: why it must not be read; empty: it may be.
     """
 
     path: str
     size: int
     stamp: int
     archive: str | None = None
+    flaw: str = ""
 
     @property
     def name(self) -> str:
@@ -104,17 +121,79 @@ def _in_folder(source: Path, fits: re.Pattern[str]) -> list[Entry]:
         raise error
 
     entries = []
-    for folder, _, names in os.walk(source, onerror=refuse):
-        for name in names:
-            if fits.fullmatch(name):
-                path = os.path.join(folder, name)
-                status = os.stat(path)
-                entries.append(Entry(path, status.st_size, status.st_mtime_ns))
+    for folder, folders, names in os.walk(source, onerror=refuse):
+        for name in folders:
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and not is_inside(path, source):
+                raise bad_file(path, f"folders inside '{source}'", "a link that leads out of it", hint=_LINK_HINT)
+        entries += [_found(os.path.join(folder, name), source) for name in names if fits.fullmatch(name)]
     return entries
 
 
+def _found(path: str, source: Path) -> Entry:
+    """A file of a folder; one that must not be read is refused when its turn comes, so that it can be left out."""
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            if not is_inside(path, source):
+                return Entry(path, 0, 0, flaw="a link that leads out of the folder")
+            status = os.stat(path)
+    except OSError as error:
+        return Entry(path, 0, 0, flaw=error.strerror or "unreadable")
+    return Entry(path, status.st_size, status.st_mtime_ns, flaw=_no_file(status))
+
+
+def is_inside(path: str | Path, folder: Path) -> bool:
+    """Whether a path leads to something below a folder, links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _no_file(status: os.stat_result) -> str:
+    """What is there instead of a regular file; empty where it is one."""
+    if stat.S_ISREG(status.st_mode):
+        return ""
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "something else") + ", no regular file"
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """A regular file for reading; anything else is refused at once, where ``open`` would wait for a writer.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    flaw = _no_file(os.stat(path))  # before it is opened: opening a device can have effects
+    if not flaw:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flaw = _no_file(os.fstat(descriptor))  # again: what has the name can have changed
+        if not flaw:
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    raise OSError(f"'{path}' is {flaw}")
+
+
+class Archive(zipfile.ZipFile):
+    """A zip archive in a regular file.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+        zipfile.BadZipFile: it is not a zip archive.
+    """
+
+    _file: BinaryIO | None = None
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = open_regular(path)
+        super().__init__(self._file)
+
+    def close(self) -> None:
+        """Close the file, too."""
+        super().close()
+        if self._file is not None:
+            self._file.close()
+
+
 def _in_archive(source: Path, fits: re.Pattern[str]) -> list[Entry]:
-    with zipfile.ZipFile(source) as archive:
+    with Archive(source) as archive:
         return [
             Entry(info.filename, info.file_size, info.CRC, str(source))
             for info in archive.infolist()
@@ -128,6 +207,9 @@ def file_entry(path: Path) -> Entry:
         status = path.stat()
     except OSError as error:
         raise bad_file(path, "a file", str(error), hint="check the path") from error
+    flaw = _no_file(status)
+    if flaw:
+        raise bad_file(path, "a regular file", flaw, hint="copy its content into a file, and give that")
     return Entry(str(path), status.st_size, status.st_mtime_ns)
 
 
@@ -135,18 +217,20 @@ def read_bytes(entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
     """The content of a file.
 
     Raises:
-        DataError: it is unreadable, empty, damaged, larger than ``limit`` bytes once unpacked, or its name in the
-            archive leads out of the archive.
+        DataError: it is no regular file, unreadable, empty, damaged, larger than ``limit`` bytes once unpacked, or its
+            name in the archive leads out of the archive.
     """
+    if entry.flaw:
+        raise bad_file(entry, "a regular file in the folder", entry.flaw, hint=_LINK_HINT)
     if entry.archive is not None and not _stays_inside(entry.path):
         raise bad_file(entry, "names inside the archive", f"'{entry.path}', which leads out of it")
     if entry.size > limit:
         raise bad_file(entry, f"at most {limit} bytes", f"{entry.size} bytes")
     try:
         if entry.archive is None:
-            # Python takes memory for all that is asked for before it reads, so ask for what is there; pipes do not say.
-            with open(entry.path, "rb") as stream:
-                data = stream.read((entry.size or limit) + 1)
+            # Python takes memory for all that is asked for before it reads, so ask for what is there.
+            with open_regular(entry.path) as stream:
+                data = stream.read(entry.size + 1)
         else:
             with open_member(_archive(entry.archive), entry.path) as member:
                 data = member.read(limit + 1)
@@ -154,7 +238,7 @@ def read_bytes(entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
         raise bad_file(entry, "a readable file", f"{type(error).__name__}: {error}") from error
     if len(data) > limit:
         raise bad_file(entry, f"at most {limit} bytes", "more")
-    if entry.archive is None and len(data) > (entry.size or limit):
+    if entry.archive is None and len(data) > entry.size:
         raise bad_file(entry, f"{entry.size} bytes, as when the import began", "more", hint="wait until it is written")
     if not data.strip():
         raise bad_file(entry, "content", "an empty file")
@@ -166,23 +250,31 @@ def read_text(entry: Entry, limit: int = MAX_FILE_BYTES) -> str:
     return read_bytes(entry, limit).decode("utf-8", errors="replace")
 
 
-def open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+def open_member(archive: zipfile.ZipFile, name: str, free: int = FREE_BYTES) -> IO[bytes]:
     """A file of a zip archive, unpacked while it is read and never further than is asked for.
+
+    Args:
+        archive: that it is in.
+        name: of the file in it.
+        free: bytes that may come of however few.
 
     Raises:
         KeyError: there is no such file.
-        zipfile.BadZipFile: it is damaged, or packed in a way that cannot be unpacked with a limit.
+        zipfile.BadZipFile: it is damaged, packed in a way that cannot be unpacked with a limit, or to less than a
+            hundredth of its size, as no data are.
     """
     info = archive.getinfo(name)
     if info.compress_type not in _METHODS:
         raise zipfile.BadZipFile(f"'{name}' is packed by method {info.compress_type}, not stored or deflated")
+    if info.file_size > max(free, MOST_PACKED * info.compress_size):
+        raise zipfile.BadZipFile(f"'{name}': {info.file_size} bytes are packed into {info.compress_size}")
     return archive.open(info)
 
 
 @lru_cache(maxsize=2)
 def _archive(path: str) -> zipfile.ZipFile:
     """Kept open: listing a large archive takes longer than reading a file of it."""
-    return zipfile.ZipFile(path)
+    return Archive(path)
 
 
 def _stays_inside(path: str) -> bool:

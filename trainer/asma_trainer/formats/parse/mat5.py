@@ -1,7 +1,7 @@
 """One numeric array out of a MATLAB 5 file (``save -v6`` and ``-v7``).
 
 Of the format only what holds a plain array is read: data elements, zlib compression, real numeric matrices. That is a
-hundred lines against a dependency of 35 MB, and sizes are checked before memory is taken.
+hundred lines against a dependency of 33 MiB, and sizes are checked before memory is taken.
 Source: MathWorks, "MAT-File Format", chapter 1, Level 5 MAT-Files.
 """
 
@@ -26,7 +26,7 @@ _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _NUMERIC_CLASSES = range(6, 16)  # double, single, and the integers
 _COMPLEX = 0x0800
-_MAX_UNPACKED = 256 << 20
+MAX_BYTES = 16 << 20  # of a file, and unpacked; the longest of UTD-MHAD has a tenth of a megabyte
 _MAX_DIMENSIONS = 32  # as many as every version of NumPy takes
 _PARTS = 4  # flags, dimensions, name, real part
 
@@ -88,9 +88,9 @@ def _elements(entry: object, data: bytes, offset: int, order: str) -> Iterator[_
 
 def _unpack(entry: object, element: _Element) -> bytes:
     unpacker = zlib.decompressobj()
-    data = unpacker.decompress(element.data, _MAX_UNPACKED)
+    data = unpacker.decompress(element.data, MAX_BYTES)
     if unpacker.unconsumed_tail:
-        raise bad_file(entry, f"at most {_MAX_UNPACKED} bytes", f"more, packed at offset {element.offset}")
+        raise bad_file(entry, f"at most {MAX_BYTES} bytes", f"more, packed at offset {element.offset}")
     return data
 
 

@@ -6,6 +6,7 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_trainer.errors import DataError
-from asma_trainer.formats.parse.files import open_member, shown
+from asma_trainer.formats.parse.files import Archive, open_member, open_regular, shown
 
 MAX_BYTES = 8 << 30
 # What zipfile and numpy raise on a damaged .npz file (NotImplementedError is a RuntimeError).
@@ -23,23 +24,26 @@ DAMAGE = (
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_npz(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an .npz file.
+def read_npz(
+    path: Path, names: Collection[str] | None = None, max_bytes: int = MAX_BYTES
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of these names in an .npz file, as far as it has them; None: all. Others are not unpacked.
 
     Raises:
         DataError: the file is missing or not an .npz, an array holds Python objects, an array's header promises
-            other than what is stored, or the arrays are larger than ``max_bytes`` together.
+            other than what is stored, or the arrays are larger than ``max_bytes`` together or than a hundred times
+            what they are packed into.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        with Archive(path) as archive:
+            members = [m for m in archive.infolist() if names is None or m.filename.removesuffix(".npy") in names]
             size = sum(member.file_size for member in members)
             if size > max_bytes:
                 raise ValueError(f"{size} bytes once unpacked, more than the limit of {max_bytes}")
             for member in members:
                 _check_header(archive, member)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files if names is None or key in names}
     except DAMAGE as error:
         raise DataError(
             f"cannot read '{path}'",

@@ -15,6 +15,19 @@ _TTL = 2.0  # seconds after which a person who is not seen is somebody else
 _MOST_PEOPLE = 100  # at once
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A clip with those of its people for whom there is room.
+
+    Attributes:
+        poses: (T, M, V, 3); NaN where nobody is.
+        left_out: a sentence on who is not in it; empty: everybody is.
+    """
+
+    poses: FloatArray
+    left_out: str = ""
+
+
 @dataclass
 class _Track:
     poses: dict[int, FloatArray] = field(default_factory=dict)  # {frame: (V, 3)}
@@ -36,8 +49,8 @@ def to_clip(
     people: int,
     fps: float,
     ids: Mapping[int, Sequence[int]] | None = None,
-) -> FloatArray:
-    """(T, M, V, 3) of the M people who fill most of a clip, the main one first; NaN where nobody is.
+) -> Kept:
+    """The M people who fill most of a clip, in the order of their numbers where the source has them, else main first.
 
     Args:
         frames: {frame number: poses (V, 3), each with at least one joint}, frames in increasing order.
@@ -54,11 +67,37 @@ def to_clip(
         if ids is not None
         else _by_movement(frames, fps, Tracks(layout, units, ttl=_TTL, max_people=_MOST_PEOPLE))
     )
+    fill = [track.presence() for track in tracks]
+    kept = sorted(range(len(tracks)), key=lambda number: -fill[number])[:people]
+    if ids is not None:
+        kept.sort()
     clip = np.full((count, people, layout.num_joints, 3), np.nan, dtype=np.float32)
-    for person, track in enumerate(sorted(tracks, key=_Track.presence, reverse=True)[:people]):
-        for frame, pose in track.poses.items():
+    for person, number in enumerate(kept):
+        for frame, pose in tracks[number].poses.items():
             clip[frame, person] = pose
-    return clip
+    given = sum(len(poses) for poses in frames.values())
+    taken = sum(len(tracks[number].poses) for number in kept)
+    return Kept(clip, _left_out(len(tracks) - len(kept), len(tracks), given - taken, given, people))
+
+
+def keep_most_seen(poses: FloatArray, people: int) -> Kept:
+    """The clip (T, M, V, 3) with room for ``people``: those of whom most joints are seen, in the order they have."""
+    seen = np.asarray(~np.isnan(poses[..., 0])).sum(axis=(0, 2))  # (M,)
+    order = np.sort(np.argsort(-seen, kind="stable")[:people])
+    kept = np.full((len(poses), people, *poses.shape[2:]), np.nan, dtype=np.float32)
+    kept[:, : len(order)] = poses[:, order]
+    shown_TM = np.asarray(~np.isnan(poses[..., 0]).all(axis=-1))
+    given, there = int(shown_TM.sum()), int((seen > 0).sum())
+    taken = int(shown_TM[:, order].sum())
+    return Kept(kept, _left_out(there - int((seen[order] > 0).sum()), there, given - taken, given, people))
+
+
+def _left_out(others: int, people: int, poses: int, given: int, room: int) -> str:
+    if others:
+        return f"{others} of {people} people ({poses} of {given} poses): there is room for {room}, see --people"
+    if poses:
+        return f"{poses} of {given} poses that are nobody's: a body listed twice, or fewer than 4 joints of a newcomer"
+    return ""
 
 
 def _by_id(frames: Mapping[int, Sequence[FloatArray]], ids: Mapping[int, Sequence[int]]) -> list[_Track]:
@@ -66,7 +105,7 @@ def _by_id(frames: Mapping[int, Sequence[FloatArray]], ids: Mapping[int, Sequenc
     for frame, poses in frames.items():
         for number, pose in zip(ids[frame], poses, strict=True):
             tracks.setdefault(number, _Track()).poses[frame] = pose
-    return list(tracks.values())
+    return [tracks[number] for number in sorted(tracks)]
 
 
 def _by_movement(frames: Mapping[int, Sequence[FloatArray]], fps: float, follow: Tracks) -> list[_Track]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from asma_trainer.formats.parse.files import Entry, bad_file, read_bytes, shown
 from asma_trainer.formats.parse.json_text import MAX_COORDINATE, numbers, parse_json
-from asma_trainer.formats.parse.text import decode
+from asma_trainer.formats.parse.text import decode, plain_number
 
 MAX_FRAMES = 1_000_000
+MAX_JOINTS = 5_000_000  # of a file: an hour of a whole body at 30 frames a second is half of it
 _COLUMNS = ("time", "person", "joint", "x", "y", "z", "score")
 _REQUIRED = ("time", "joint", "x", "y")
 
@@ -28,6 +29,8 @@ class Content:
         frames: of each frame, {person: {index of joint: (x, y, z or score)}}.
         metres: whether a third coordinate is given; None where the file cannot tell.
         poses: whether lines are whole poses, whose joints have numbers instead of names.
+        scored: whether joints have scores, or third numbers that can be.
+        total: joints at all times.
     """
 
     joints: list[str] = field(default_factory=list)
@@ -35,6 +38,20 @@ class Content:
     frames: list[dict[str, dict[int, tuple[float, float, float]]]] = field(default_factory=list)
     metres: bool | None = None
     poses: bool = False
+    scored: bool = False
+    total: int = 0
+
+    def count(self, recording: object, joints: int, line: int) -> None:
+        """Take note of more joints, which take memory.
+
+        Raises:
+            DataError: there are too many.
+        """
+        self.total += joints
+        if self.total > MAX_JOINTS:
+            raise bad_file(
+                recording, f"at most {MAX_JOINTS} joints in a file", "more", line=line, hint="cut the recording"
+            )
 
     def frame(self, recording: object, time: float, line: int) -> dict[str, dict[int, tuple[float, float, float]]]:
         """The frame at a time, a new one where the time has moved on."""
@@ -65,6 +82,33 @@ def load(recording: object, file: Entry) -> Content:
     return content
 
 
+def count_people(recording: object, file: Entry) -> int:
+    """How many people a file tells apart, or shows at once where it does not; a glance, without checks.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    text = decode(recording, read_bytes(file))
+    if file.path.lower().endswith(".csv"):
+        rows = csv.reader(io.StringIO(text))
+        try:
+            header = [cell.strip().lower() for cell in next(rows, [])]
+            at = header.index("person") if "person" in header else None
+            return 1 if at is None else len({cells[at].strip() for cells in rows if len(cells) > at})
+        except csv.Error as error:
+            raise bad_file(recording, "a csv file", str(error)) from error
+    if '"person"' not in text and '"people"' not in text:
+        return 1
+    named, most = set(), 0
+    for row in text.splitlines():
+        values = parse_json(recording, row) if row.strip() else None
+        if isinstance(values, dict):
+            listed = values.get("people")
+            most = max(most, len(listed) if isinstance(listed, list) else 0)
+            named.add(str(values.get("person", "")).strip())
+    return max(most, len(named))
+
+
 def _from_csv(recording: object, text: str) -> Content:
     content = Content()
     reader = csv.reader(io.StringIO(text), strict=True)
@@ -73,7 +117,7 @@ def _from_csv(recording: object, text: str) -> Content:
         if not set(_REQUIRED) <= set(header) <= set(_COLUMNS) or len(set(header)) != len(header):
             expected = f"columns {', '.join(_REQUIRED)}, and of {', '.join(_COLUMNS)} no others"
             raise bad_file(recording, expected, shown(", ".join(header)), line=1)
-        content.metres = "z" in header
+        content.metres, content.scored = "z" in header, "score" in header
         indices: dict[str, int] = {}
         for cells in reader:
             if not any(cells):
@@ -100,13 +144,14 @@ def _from_jsonl(recording: object, text: str) -> Content:
             raise bad_file(recording, "joints, or poses, not both", shown(row), line=line)
         content.poses = poses
         if poses:
+            content.scored = True
             _add_poses(recording, content, values, line)
             continue
         if not set(_REQUIRED) <= set(values) <= set(_COLUMNS):
             raise bad_file(recording, f"{', '.join(_REQUIRED)}, or t and pose", ", ".join(values), line=line)
         if content.metres not in (None, "z" in values):
             raise bad_file(recording, "a z on every line, or on none", shown(row), line=line)
-        content.metres = "z" in values
+        content.metres, content.scored = "z" in values, content.scored or "score" in values
         _add_joint(recording, content, indices, values, _json_number, line)
     return content
 
@@ -128,6 +173,7 @@ def _add_joint(
     joint = str(values["joint"]).strip()
     if not joint:
         raise bad_file(recording, "a joint's name or number", "none", line=line)
+    content.count(recording, 1, line)
     if joint not in indices:
         indices[joint] = len(content.joints)
         content.joints.append(joint)
@@ -159,6 +205,7 @@ def _add_poses(recording: object, content: Content, values: dict[str, Any], line
         if isinstance(rows, list):
             rows = [[None] * 3 if joint is None else joint for joint in rows]
         pose = numbers(recording, rows, f"the pose of line {line}", (len(content.joints) or -1, 3))
+        content.count(recording, len(pose), line)
         if not content.joints:
             content.joints = [str(index) for index in range(len(pose))]
         frame[str(number)] = {index: (float(x), float(y), float(z)) for index, (x, y, z) in enumerate(pose)}
@@ -166,9 +213,7 @@ def _add_poses(recording: object, content: Content, values: dict[str, Any], line
 
 def _cell(text: str) -> float:
     """A cell's number; empty is missing."""
-    if "_" in text:
-        raise ValueError(text)
-    return float(text) if text.strip() else math.nan
+    return plain_number(text) if text.strip() else math.nan
 
 
 def _json_number(value: Any) -> float:

@@ -1,0 +1,91 @@
+"""Runs on the emulated processor: a streaming model's new frames, whole and in parts, between marks.
+
+Arguments: bundle, number of calls. Prints a JSON object: the model's name, and the names of what was called, in the
+order of the pairs of marks; the first pair holds as many calls of nothing. Each part is called alone, with what the
+stream itself would give it at a new frame.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from asma_edge import Recognizer
+from asma_edge.fusion import fuse
+from asma_edge.preprocess import to_streams
+from asma_edge.result import make_result
+
+_WARM_UP = 10
+
+
+def main() -> None:
+    """Call everything and print what was called."""
+    calls = int(sys.argv[2])
+    recognizer = Recognizer.load(sys.argv[1])
+    info, stream = recognizer.info, recognizer.stream()
+    poses = recognizer.bundle.golden["poses"][0]
+    to_and_fro = [*poses, *poses[-2:0:-1]]
+
+    def update(index: int) -> None:
+        result = stream.update(to_and_fro[index % len(to_and_fro)], index / info.fps)
+        if result.state != "ready":
+            raise SystemExit(f"update {index} computed no frame: {result.state}")
+
+    begun = 0  # updates so far: the model's window is full, and the check of poses is over
+    while begun < max(2 * info.window, len(to_and_fro)):
+        update(begun)
+        begun += 1
+
+    names: list[str] = []
+
+    def count(name: str, call: Callable[[int], object]) -> None:
+        for index in range(_WARM_UP):
+            call(index)
+        os.getppid()
+        for index in range(_WARM_UP, _WARM_UP + calls):
+            call(index)
+        os.getppid()
+        names.append(name)
+
+    count("nothing", lambda index: None)
+    count("update", lambda index: update(begun + index))
+    scorer, gate = stream._scorer, stream._gate
+    model, invoke = scorer._model, recognizer.runtime.graph("stream").invoke
+    count("invoke", lambda index: invoke())
+
+    pose = to_and_fro[1]
+    late = stream._clock.now
+    count("pose", lambda index: stream._poses.read_frame(pose))
+    count("clock", lambda index: stream._clock.accept(late + (index + 1) / info.fps))
+    count("resampling", lambda index: stream._buffer.push(pose, late + 1e3 + index / info.fps))
+    frame = pose[None]
+    count("preprocessing", lambda index: stream._preprocessor(frame))
+    frame = stream._preprocessor(frame)
+    if gate is not None:
+        count("gate", lambda index: gate.moving(frame))
+    count("scorer", lambda index: scorer.logits(frame))
+    before, units = stream._preprocessor(to_and_fro[0][None])[0], info.preprocess.units
+    count("streams", lambda index: to_streams(frame, before, info.layout, info.streams, units))
+    inputs = {name: x[0] for name, x in to_streams(frame, before, info.layout, info.streams, units).items()}
+    count("step", lambda index: model.step(inputs))
+    logits = scorer.logits(frame)
+    count("fusion", lambda index: fuse(logits, info.fusion, info.temperature))
+    count("scores", lambda index: fuse(logits, info.fusion, info.temperature, info.familiarity))
+    scores = fuse(logits, info.fusion, info.temperature, info.familiarity)[0]
+    count("decision", lambda index: stream._decider.update(scores, late + 2e3 + index / info.fps))
+    decision, settings = stream._decider.current, recognizer.decision
+    count("result", lambda index: make_result(info, settings, "ready", scores, decision, late, 1.0))
+    features = {
+        "streams": list(info.streams),
+        "gate": gate is not None,
+        "familiarity": info.familiarity is not None,
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+    }
+    print(json.dumps({"model": info.name, **features, "parts": names}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Device students of several architectures, trained on labels alone at equal budget: accuracy beside cost.
+
+Every variant sees the same windows (44 frames at 15 a second), the same augmentation and as many steps. Runs take turns
+seed by seed, so that an unfinished series compares whole rounds; the same command continues where it was interrupted.
+The table is written anew after every run: OUT/table.json and OUT/table.md. With --convert each student is converted to
+int8 as well, and its bundle scored clip by clip through the device's own recogniser.
+
+    python benchmarks/student_variants.py --data data/irds data/utd_mhad --out runs/variants [--seeds 0 1 2] [--convert]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asma_edge.errors import AsmaError
+from asma_edge.files import atomic_file
+from asma_edge.hardware import describe_machine
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.evaluation.bundle import bundle_scores
+from asma_trainer.evaluation.metrics import top1
+from asma_trainer.evaluation.results import Results
+from asma_trainer.models.count import count_frame_macs, count_macs, count_parameters
+from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.run import train
+from asma_trainer.student_file import StudentFile
+
+RECIPE = "device-irds"
+COMMON = {
+    "stages": ["baseline", "evaluate"], "data.test": ["test"], "data.frames": 44, "student.kernel": 9,
+    "baseline.batch": 8, "baseline.lr": 4e-3,
+}  # fmt: skip
+# The last block's channels and kernel; no receptive field is longer than that of 128/9, 41 frames.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "128/9": {},
+    "96/9": {"student.channels": [16, 16, 16, 16, 96]},
+    "128/5": {"student.kernel": [9, 9, 9, 9, 5]},
+    "96/7": {"student.channels": [16, 16, 16, 16, 96], "student.kernel": [9, 9, 9, 9, 7]},
+    "separable": {"student.temporal": ["full", "full", "full", "full", "separable"]},
+    "strided": {"student.kernel": [9, 9, 9, 5, 5], "student.strides": [1, 1, 2, 1, 1]},
+    "no-bias": {"student.graph_bias": False},
+    "64/9": {"student.channels": [16, 16, 16, 16, 64]},
+}
+STANDARD = tuple(VARIANTS)[:6]
+
+
+def recipe_of(variant: str, seed: int, steps: int) -> Recipe:
+    """Full settings of one run."""
+    budget = {"seed": seed, "baseline.steps": steps, "baseline.warmup": steps // 20}
+    return load_recipe(RECIPE, {**COMMON, **budget, **VARIANTS[variant]})
+
+
+def folder_of(out: Path, variant: str, data: Path, seed: int) -> Path:
+    """Where a run lies."""
+    return out / variant.replace("/", "-") / data.name / f"seed{seed}"
+
+
+def finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether the run was evaluated, with these settings."""
+    config = folder / "evaluate" / "config.toml"
+    if not config.exists():
+        return False
+    found, parts = load_recipe(config), ("seed", "streams", "fusion", "data", "augment", "student", "baseline")
+    return all(getattr(found, part) == getattr(recipe, part) for part in parts)
+
+
+def row_of(folder: Path, variant: str, data: Path, recipe: Recipe, convert: bool) -> dict[str, Any]:
+    """What a finished run found, and what its student costs."""
+    student = StudentFile.load(folder / "student.pt")
+    (accuracy,) = Results.load(folder / "evaluate").accuracy
+    config, streams = next(iter(student.models.values())).backbone.config, len(student.streams)
+    cost = {"classes": len(student.labels), "streams": streams}
+    row = {
+        "variant": variant,
+        "data": data.name,
+        "seed": recipe.seed,
+        "steps": recipe.baseline.steps,
+        "fused": accuracy.fused,
+        "streams": accuracy.streams,
+        "receptive_field": config.receptive_field,
+        "stride": config.stride,
+        "parameters": count_parameters(list(student.models.values())),
+        "clip_macs": count_macs(student.layout, config, student.window, **cost),
+        "frame_macs": count_frame_macs(student.layout, config, **cost),
+    }
+    return row | (converted(folder, student, data, recipe) if convert else {})
+
+
+def converted(folder: Path, student: StudentFile, data: Path, recipe: Recipe) -> dict[str, Any]:
+    """Accuracy and size of the int8 bundle; measured once a student."""
+    known, source = folder / "int8.json", folder / "student.pt"
+    if not (known.exists() and known.stat().st_mtime > source.stat().st_mtime):
+        from asma_converters import convert  # training alone needs no converter
+        from asma_edge import Recognizer
+
+        path = folder / "int8.tflite"
+        report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
+        dataset = PreparedDataset.open(data)
+        clips = dataset.split(recipe.data.test[0])
+        scores = bundle_scores(Recognizer.load(path), dataset, clips)
+        found = {"int8": top1(scores, dataset.label[clips]), "model_bytes": report.model_bytes}
+        with atomic_file(known) as temporary:
+            temporary.write_text(json.dumps(found | {"bundle_bytes": report.file_bytes}), encoding="utf-8")
+    values: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+    return values
+
+
+def summaries(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Mean and deviation over the seeds of each variant and data set."""
+    for data, variant in dict.fromkeys((row["data"], row["variant"]) for row in rows):
+        same = [row for row in rows if (row["data"], row["variant"]) == (data, variant)]
+        values = {key: same[0][key] for key in ("receptive_field", "stride", "parameters", "clip_macs", "frame_macs")}
+        for key in ("fused", "int8"):
+            found = [row[key] for row in same if key in row]
+            if found:
+                values[key] = statistics.mean(found)
+                values[f"{key}_deviation"] = statistics.stdev(found) if len(found) > 1 else None
+        if "model_bytes" in same[0]:
+            values["model_bytes"] = same[0]["model_bytes"]
+        yield {"data": data, "variant": variant, "seeds": len(same), **values}
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The summaries as a table."""
+    lines = [
+        "| data | variant | seeds | float32 | int8 | M MACs, new frame | M MACs, clip | parameters | model, KiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in summaries(rows):
+        accuracy = [
+            "" if key not in row
+            else f"{row[key]:.1%}" + ("" if row[f"{key}_deviation"] is None else f" ± {row[f'{key}_deviation']:.1%}")
+            for key in ("fused", "int8")
+        ]  # fmt: skip
+        size = f"{row['model_bytes'] / 1024:.0f}" if "model_bytes" in row else ""
+        cells = [row["data"], row["variant"], str(row["seeds"]), *accuracy, f"{row['frame_macs'] / 1e6:.2f}"]
+        cells += [f"{row['clip_macs'] / 1e6:.1f}", f"{row['parameters']:,}", size]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """table.json and table.md."""
+    values = {"runs": rows, "summary": list(summaries(rows)), "machine": describe_machine()}
+    for name, text in (("table.json", json.dumps(values, indent=1)), ("table.md", markdown(rows))):
+        with atomic_file(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(description="device students of several architectures at equal budget")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="prepared data sets")
+    parser.add_argument("--out", type=Path, default=Path("runs/variants"), help="folder of the runs (%(default)s)")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=STANDARD, help="default: all but the last two"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--steps", type=int, default=600, help="of every training, 8 clips each (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch (%(default)s)")
+    parser.add_argument("--convert", action="store_true", help="also convert to int8 and score the bundles")
+    parser.add_argument("--table", action="store_true", help="only the table of what is finished; trains nothing")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(options.threads)
+    rows: list[dict[str, Any]] = []
+    try:
+        for seed in options.seeds:
+            for data in options.data:
+                for variant in options.variants:
+                    recipe, folder = (
+                        recipe_of(variant, seed, options.steps),
+                        folder_of(options.out, variant, data, seed),
+                    )
+                    if not finished(folder, recipe):
+                        if options.table:
+                            continue
+                        print(f"{variant} on {data.name}, seed {seed}", file=sys.stderr, flush=True)
+                        train(data, recipe, folder, device="cpu", precision="float32")
+                    rows.append(row_of(folder, variant, data, recipe, options.convert))
+                    if not options.table:
+                        write_table(options.out, rows)
+    except AsmaError as error:
+        print(f"student_variants: {error}", file=sys.stderr)
+        return 2
+    if rows:
+        write_table(options.out, rows)
+        print(markdown(rows), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

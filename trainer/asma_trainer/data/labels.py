@@ -1,0 +1,38 @@
+"""Which training clips keep their labels where a recipe asks what few labels are worth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.errors import DataError
+from asma_trainer.recipe.sections import LabelsConfig
+
+UNLABELLED = -1
+
+
+def labelled_clips(dataset: PreparedDataset, clips: IntArray, labels: LabelsConfig) -> IntArray:
+    """The clips that keep their labels: of every class the same share or number, a seeded choice, in ascending order.
+
+    A larger share or number of the same seed holds a smaller one's clips. Of a share, every class keeps one clip at
+    least.
+
+    Raises:
+        DataError: a class has fewer clips than are asked for.
+    """
+    if labels.clips == 0 and labels.share == 1.0:
+        return clips
+    order = np.random.default_rng(labels.seed).permutation(clips)
+    chosen = []
+    for number in np.unique(dataset.label[clips]):
+        of_class = order[dataset.label[order] == number]
+        count = labels.clips or max(1, round(labels.share * len(of_class)))
+        if count > len(of_class):
+            raise DataError(
+                f"class '{dataset.info.classes[number]}' has fewer training clips than are to keep their labels",
+                expected=f"{count} clips or more",
+                got=str(len(of_class)),
+                hint="lower labels.clips",
+            )
+        chosen.append(of_class[:count])
+    return np.sort(np.concatenate(chosen))
