@@ -19,6 +19,7 @@ from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine import loop
 from asma_trainer.engine.checkpoint import load_checkpoint
 from asma_trainer.engine.schedule import seed_of
+from asma_trainer.engine.statistics import measure_statistics
 from asma_trainer.errors import RecipeError
 from asma_trainer.methods import aimclr, ms2l
 from asma_trainer.methods.base import Method
@@ -255,7 +256,10 @@ def after_two_steps(dataset: PreparedDataset, recipes: dict[str, Recipe], rank: 
     found = {}
     ms2l.shuffled_frames, kept = same_order, ms2l.shuffled_frames
     for name, recipe in recipes.items():
-        method = new(dataset, recipe).eval()  # batch statistics and dropout are each process's own on a CPU
+        method = new(dataset, recipe)
+        clean = [(batch_of(dataset, recipe, 0), torch.Generator())]
+        measure_statistics(method, method.measure, clean)  # then fixed: on a CPU each process has its own
+        method.after_start()
         for step in range(2):
             whole = batch_of(dataset, recipe, step)
             share = slice(rank * 8 // world, (rank + 1) * 8 // world)
