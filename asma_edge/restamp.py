@@ -53,7 +53,7 @@ def update_info(path: str | Path, out: str | Path, *, card: str | None = None, *
     changed = replace(bundle, info=replace(bundle.info, **changes), card=bundle.card if card is None else card)
     golden = bundle.golden
     if set(changes) & set(_COMPUTED_FROM):
-        golden = golden_arrays(changed.info, golden["poses"], lambda inputs: _clip_logits(changed, inputs))
+        golden = golden_arrays(changed.info, golden["poses"], lambda inputs: clip_logits(changed, inputs))
     write_bundle(Path(out), bundle.model, changed.info, golden=golden, report=bundle.report, card=changed.card)
     return read_bundle(out)
 
@@ -76,7 +76,7 @@ def golden_arrays(
     return golden | {"logits": logits, "scores": fuse(logits, info.fusion, info.temperature, info.familiarity)}
 
 
-def _clip_logits(bundle: Bundle, inputs: Mapping[str, FloatArray]) -> FloatArray:
+def clip_logits(bundle: Bundle, inputs: Mapping[str, FloatArray]) -> FloatArray:
     """(g, S, K) by the device's own runtime."""
     model = Runtime(bundle).clip_model()
     count = len(next(iter(inputs.values())))

@@ -81,15 +81,13 @@ class StreamScorer:
         """Logits of the frames."""
         if not len(frames):
             return _no_logits(self._info)
-        before, info = self._count, self._info
+        info = self._info
         if len(self._skipped):
             self._catch_up()
-        self._count = before + len(frames)
+        self._count += len(frames)
         logits = self._feed(frames)
-        # Calls of these frames end at the newest ones that `late` tells of, and only full windows count.
-        ends = self._count - (self._count - info.window) % info.hop
-        wanted = [row for place, row in enumerate(reversed(logits)) if ends - place * info.hop >= info.window]
-        return np.array(wanted[::-1]) if wanted else _no_logits(info)
+        full = (self._count - info.window) // info.hop + 1  # calls at which a window was full, ever
+        return np.array(logits[-full:]) if logits and full > 0 else _no_logits(info)
 
     def skip(self, frames: FloatArray) -> None:
         """Frames pass without being scored."""

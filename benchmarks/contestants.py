@@ -67,7 +67,7 @@ class Files(NamedTuple):
 
 def convert_all(student: StudentFile, folder: Path) -> Files:
     """Convert a student, whatever its quality; the ONNX file, where ONNX Runtime is installed, stays in the folder."""
-    loose: dict[str, Any] = {"max_drop": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
+    loose: dict[str, Any] = {"max_drop_points": 100.0, "min_agreement": 0.0, "min_accuracy": 0.0}
     onnx = folder / "model.onnx" if importlib.util.find_spec("onnxruntime") else None
     convert(student, folder / "int8.tflite", onnx=onnx, **loose)
     convert(student, folder / "float32.tflite", precision="float32", **loose)

@@ -45,7 +45,7 @@ def one_turn(student: StudentFile) -> dict[str, Any]:
         report = convert(
             student,
             Path(folder) / "model.tflite",
-            max_drop=100.0,
+            max_drop_points=100.0,
             min_agreement=0.0,
             min_accuracy=0.0,
             progress=mark,

@@ -38,7 +38,7 @@ def measure(path: Path, held_out: HeldOut | None) -> dict[str, Any]:
         report = convert(
             student,
             Path(folder) / "model.tflite",
-            max_drop=100.0,
+            max_drop_points=100.0,
             min_agreement=0.0,
             min_accuracy=0.0,
             held_out=held_out,

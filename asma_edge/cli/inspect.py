@@ -35,7 +35,7 @@ def summary(bundle: Bundle) -> dict[str, str]:
     return {
         "name": info.name,
         "file": f"{bundle.size / 1024:.0f} KiB, of it model {len(bundle.model) / 1024:.0f} KiB",
-        "kind": f"{info.precision}, {info.mode}",
+        "kind": f"{info.precision}, {info.mode}" + (f" of {info.hop} frames a call" if info.hop > 1 else ""),
         "input": f"{info.window} frames at {info.fps:g} fps (sampling {info.sampling}), {info.preprocess.units}",
         "layout": f"{info.layout.name}, {info.layout.num_joints} joints",
         "axes": AXES[info.preprocess.units],

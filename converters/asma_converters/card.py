@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from asma_converters.report import ConversionReport
 from asma_edge.bundle_info import BundleInfo
+
+if TYPE_CHECKING:
+    from asma_converters.report import ConversionReport  # loads torch
 
 
 def model_card(info: BundleInfo, report: ConversionReport) -> str:
     """Markdown text about a bundle."""
+    return _card(
+        info,
+        "## Conversion",
+        "",
+        f"On one window, the last, of each of {report.golden_clips} held-out clips, every stage compared with the one "
+        "before:",
+        "",
+        "| stage | largest logit difference | top-1 agreement % | window accuracy % |",
+        "|---|---|---|---|",
+        *(
+            f"| {s.name} | {s.difference:.2e} | {100 * s.agreement:.2f} | {100 * s.accuracy:.2f} |"
+            for s in report.stages
+        ),
+        *_whole_clips(report),
+    )
+
+
+def wrapped_card(info: BundleInfo, difference: float) -> str:
+    """The same about a bundle of somebody else's model."""
+    return _card(
+        info,
+        "## Conversion",
+        "",
+        "The model was made elsewhere and is wrapped as it computes: on made-up movements its answers differ from the "
+        f"original file's by at most {difference:.1e}. Nothing was measured with recordings.",
+    )
+
+
+def _card(info: BundleInfo, *conversion: str) -> str:
     seconds = info.window / info.fps
     how = (
         f"{info.window} frames at {info.fps:g} per second ({seconds:.2f} s), sliding"
@@ -29,19 +61,8 @@ def model_card(info: BundleInfo, report: ConversionReport) -> str:
         f"- Classes ({len(info.labels)}): {', '.join(info.labels)}.",
         f"- Idle class: {info.idle_label or 'none'}.",
         "",
-        "## Conversion",
+        *conversion,
         "",
-        f"On one window, the last, of each of {report.golden_clips} held-out clips, every stage compared with the one "
-        "before:",
-        "",
-        "| stage | largest logit difference | top-1 agreement % | window accuracy % |",
-        "|---|---|---|---|",
-        *(
-            f"| {s.name} | {s.difference:.2e} | {100 * s.agreement:.2f} | {100 * s.accuracy:.2f} |"
-            for s in report.stages
-        ),
-        "",
-        *_whole_clips(report),
         "## Provenance",
         "",
         "```json",
@@ -58,8 +79,8 @@ def _whole_clips(report: ConversionReport) -> list[str]:
     if whole is None:
         return []
     return [
+        "",
         f"On the {whole.clips} whole clips of split `{whole.split}`, windows pooled as the device does it: clip "
         f"accuracy {100 * whole.bundle:.2f} % (the student in float32: {100 * whole.student:.2f} %), agreement "
         f"{100 * whole.agreement:.2f} %.",
-        "",
     ]

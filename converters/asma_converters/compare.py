@@ -29,7 +29,7 @@ class Stage:
     """One form of the model, judged on the golden clips.
 
     Attributes:
-        name: ``torch``, ``deploy``, ``onnx``, ``float32`` or ``int8``.
+        name: ``torch``, ``deploy``, ``onnx``, ``float32``, ``int8`` or ``qdq``.
         difference: largest |logit difference| from the stage before, over all streams; 0 for the first stage.
         agreement: share of clips whose fused top-1 class is that of the stage before; 1 for the first stage.
         accuracy: window accuracy: share of golden clips whose fused top-1 class is the label, each judged by one
@@ -77,6 +77,7 @@ class Comparison:
     def __init__(self, labels: IntArray, fusion: Sequence[float], temperature: float) -> None:
         self._labels, self._fusion, self._temperature = labels, fusion, temperature
         self._logits: list[Logits] = []
+        self._inexact: list[int] = []  # positions of the stages that gates judge
         self.stages: list[Stage] = []
 
     def add(self, name: str, logits: Logits, *, size: int | None = None, exact: bool = True) -> Stage:
@@ -111,6 +112,8 @@ class Comparison:
                     got=f"a difference of {difference:.1e}",
                     hint="this is a converter bug: please report it with the student file",
                 )
+        if not exact:
+            self._inexact.append(len(self._logits))
         self._logits.append(logits)
         stage = Stage(
             name=name,
@@ -125,6 +128,10 @@ class Comparison:
     def agreement(self, a: int, b: int) -> float:
         """Share of clips with the same fused top-1 class in the stages of two positions."""
         return float((self._top(a) == self._top(b)).mean())
+
+    def agreement_of(self, name: str) -> float:
+        """Share of clips with the same fused top-1 class in the first stage and the one of a name."""
+        return self.agreement([stage.name for stage in self.stages].index(name), 0)
 
     def _top(self, position: int) -> IntArray:
         stacked = np.stack(list(self._logits[position].values()), axis=1)
@@ -143,7 +150,7 @@ class Comparison:
         return self.stages[0].accuracy <= self.chance and self.chance > 0
 
     def gate(self, max_drop_points: float, min_agreement: float, min_accuracy: float | None = None) -> None:
-        """Judge the last stage against the first, and the first against the labels.
+        """Judge every stage that is not exact (or the last) against the first, and the first against the labels.
 
         Args:
             max_drop_points: largest loss of accuracy, in percentage points.
@@ -153,7 +160,7 @@ class Comparison:
         Raises:
             GateError: one of them is exceeded.
         """
-        first, last = self.stages[0], self.stages[-1]
+        first = self.stages[0]
         if self.only_guesses if min_accuracy is None else first.accuracy < min_accuracy - 1e-9:
             guessing = f"better than guessing, which gives {100 * self.chance:.2f} %"
             raise GateError(
@@ -162,7 +169,12 @@ class Comparison:
                 got=f"{100 * first.accuracy:.2f} % on {len(self._labels)} golden clips",
                 hint="check the order of its labels and its golden clips, train it longer, or set --min-accuracy 0",
             )
-        drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(-1, 0)
+        for position in self._inexact or [len(self.stages) - 1]:
+            self._gate_stage(position, max_drop_points, min_agreement)
+
+    def _gate_stage(self, position: int, max_drop_points: float, min_agreement: float) -> None:
+        first, last = self.stages[0], self.stages[position]
+        drop, agreement = 100.0 * (first.accuracy - last.accuracy), self.agreement(position, 0)
         failed = []
         if drop > max_drop_points + 1e-9:
             failed.append(f"accuracy {100 * last.accuracy:.2f} %, {drop:.2f} points below {100 * first.accuracy:.2f} %")

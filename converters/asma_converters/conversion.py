@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +22,10 @@ from asma_converters.fold import FoldedStudent, fold
 from asma_converters.golden import golden_poses
 from asma_converters.interpreter import SignatureModel, clip_logits, delegated_nodes
 from asma_converters.ir import Graph
+from asma_converters.onnx_writer import write_onnx
 from asma_converters.quantize import Scale, borrow, quantisation_of
 from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, Target, versions
+from asma_converters.settings import check_onnx_options, check_student, choose_mode
 from asma_converters.speed import Speed, SpeedTest, speed_warnings
 from asma_converters.tflite_writer import write_model
 from asma_converters.whole_clips import HeldOut, check_held_out, judge_whole_clips
@@ -52,6 +53,8 @@ def convert(
     min_agreement: float = MIN_AGREEMENT,
     min_accuracy: float | None = None,
     onnx: Path | None = None,
+    dynamic_batch: bool = False,
+    qdq: Path | None = None,
     held_out: HeldOut | None = None,
     speed_test: SpeedTest | None = None,
     progress: Progress | None = None,
@@ -69,6 +72,8 @@ def convert(
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
+        dynamic_batch: of that file: it takes any number of clips a call.
+        qdq: also write the int8 model here, as ONNX with the same scales.
         held_out: whole clips, to report clip accuracies too.
         speed_test: `compare_speed`, to report whether int8 is faster than float32 on this machine; None: not measured.
         progress: called with a line before each step.
@@ -83,17 +88,20 @@ def convert(
         DataError: the whole clips are not for this student.
     """
     output, say = Path(output), progress or (lambda text: None)
-    check_output(output)
-    if onnx is not None:
-        check_output(onnx, [output])
+    others = [path for path in (onnx, qdq) if path is not None]
+    for number, path in enumerate([output, *others]):
+        check_output(path, [output, *others][:number])
+    if others:
         check_packages()
-    _check_student(student)
+    check_student(student)
     if held_out is not None:
         check_held_out(student, held_out)
-    mode = _choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
+    mode = choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
+    check_onnx_options(precision, onnx, dynamic_batch, qdq)
 
-    with contextlib.nullcontext() if onnx is None else atomic_file(onnx) as onnx_file:
-        found = _run_stages(student, precision, mode, target, onnx_file, say)
+    with contextlib.ExitStack() as files:
+        onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
+        found = _run_stages(student, precision, mode, target, onnx_file, dynamic_batch, qdq_file, say)
         comparison, warnings = found.comparison, found.warnings
         comparison.gate(max_drop_points, min_agreement, min_accuracy)
         if comparison.only_guesses:
@@ -114,7 +122,7 @@ def convert(
             mode=mode,
             target=target,
             stages=tuple(comparison.stages),
-            agreement=comparison.agreement(-1, 0),
+            agreement=comparison.agreement_of(precision),
             max_drop_points=float(max_drop_points),
             min_agreement=float(min_agreement),
             parameters=info.parameters,
@@ -125,11 +133,12 @@ def convert(
             golden_clips=len(student.golden),
             warnings=warnings,
             onnx=onnx,
+            qdq=qdq,
             layers=found.layers,
             whole_clips=None if held_out is None else judge_whole_clips(student, bundle, held_out),
         )
         # The bundle's own copy has no local paths, nor the size of the file it is part of, nor times of this machine.
-        own = ("output", "onnx", "file_bytes", "speeds")
+        own = ("output", "onnx", "qdq", "file_bytes", "speeds")
         values = {k: v for k, v in report.to_dict().items() if k not in own}
         values |= {"format": REPORT_VERSION, "versions": versions()}
         write_bundle(output, found.model, info, golden=golden, report=values, card=model_card(info, report))
@@ -154,23 +163,21 @@ class _Found(NamedTuple):
 
 
 def _run_stages(
-    student: StudentFile, precision: Precision, mode: Mode, target: Target, onnx_file: Path | None, say: Progress
+    student: StudentFile,
+    precision: Precision,
+    mode: Mode,
+    target: Target,
+    onnx_file: Path | None,
+    dynamic_batch: bool,
+    qdq_file: Path | None,
+    say: Progress,
 ) -> _Found:
     """Every stage, compared with the one before."""
-    say("fold BatchNorms")
-    folded = {stream: fold(model) for stream, model in student.models.items()}
-    _check_fit(student, folded)
+    folded, comparison = fold_student(student, say)
     clips = student.inputs(student.golden)
-    comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
-    say("reference logits in PyTorch")
-    comparison.add("torch", torch_logits(student.models, clips))
-    say("logits of the folded student")
-    deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
-    comparison.add("deploy", torch_logits(deploy, clips))
-
     if onnx_file is not None:
         say("export ONNX")
-        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints)
+        export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints, dynamic=dynamic_batch)
         comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
 
     say("write the float32 model")
@@ -194,57 +201,31 @@ def _run_stages(
         model = write_model(graphs, scales)
         say("logits of the int8 model")
         comparison.add("int8", clip_logits(model, clips), size=len(model), exact=False)
+        if qdq_file is not None:
+            say("write the QDQ file")
+            qdq_file.write_bytes(write_onnx(graphs["clip"], scales["clip"]))
+            comparison.add("qdq", onnx_logits(qdq_file, clips), size=qdq_file.stat().st_size, exact=False)
     say("check the delegate")
     return _Found(model, float_model, tuple(graphs), comparison, layers, _check_delegation(model, graphs, scales))
 
 
-def _check_student(student: StudentFile) -> None:
-    problem = student.problem()
-    if problem:
-        raise ConversionError(
-            f"this student cannot be converted: {problem}",
-            expected="a student as `asma-train` writes it",
-            got=problem,
-            hint="distil the student again",
-        )
+def fold_student(student: StudentFile, say: Progress) -> tuple[dict[str, FoldedStudent], Comparison]:
+    """{stream: folded student}, and the comparison that begins with the student and its folded form.
 
-
-def _choose_mode(
-    student: StudentFile,
-    precision: Precision,
-    mode: Mode | None,
-    target: Target,
-    max_drop_points: float,
-    min_agreement: float,
-    min_accuracy: float | None,
-) -> Mode:
-    """The mode, after checking the options."""
-    problem = (
-        f"precision '{precision}'" if precision not in ("int8", "float32")
-        else f"mode '{mode}'" if mode not in (None, "clip", "stream")
-        else f"target '{target}'" if target not in get_args(Target)
-        else f"max_drop_points {max_drop_points}" if not (math.isfinite(max_drop_points) and max_drop_points >= 0)
-        else f"min_agreement {min_agreement}" if not 0 <= min_agreement <= 1
-        else f"min_accuracy {min_accuracy}" if min_accuracy is not None and not 0 <= min_accuracy <= 1
-        else ""
-    )  # fmt: skip
-    if problem:
-        raise ConversionError(
-            "unusable conversion settings",
-            expected="precision int8 or float32, mode clip or stream, target arm or x86, max_drop_points >= 0, "
-            "the others from 0 to 1",
-            got=problem,
-            hint="see asma-convert --help",
-        )
-    streams = student.kind == "device" and student.sampling == "window"
-    if mode == "stream" and not streams:
-        raise ConversionError(
-            "this student cannot be streamed",
-            expected="a `device` student (valid convolutions) trained with sampling `window`",
-            got=f"a `{student.kind}` student with sampling `{student.sampling}`",
-            hint="convert it with --mode clip, or distil a `device` student",
-        )
-    return mode or ("stream" if streams else "clip")
+    Raises:
+        ConversionError: the student cannot be folded, or does not fit its own description.
+    """
+    say("fold BatchNorms")
+    folded = {stream: fold(model) for stream, model in student.models.items()}
+    _check_fit(student, folded)
+    clips = student.inputs(student.golden)
+    comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
+    say("reference logits in PyTorch")
+    comparison.add("torch", torch_logits(student.models, clips))
+    say("logits of the folded student")
+    deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
+    comparison.add("deploy", torch_logits(deploy, clips))
+    return folded, comparison
 
 
 def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
@@ -335,7 +316,7 @@ def convert_file(path: Path, output: Path | None = None, **options: Any) -> Conv
         OutputError: an output would replace the student, or what is not a regular file.
     """
     output = path.with_suffix(".tflite") if output is None else output
-    for written in (output, options.get("onnx")):
+    for written in (output, options.get("onnx"), options.get("qdq")):
         if written is not None:
             check_output(written, [path])
     return convert(StudentFile.load(path), output, **options)

@@ -15,6 +15,7 @@ from asma_edge.extras import require
 from asma_edge.skeleton import FloatArray
 
 OPSET = 17
+_BATCH = 64  # clips a call, where a file takes any number
 
 
 def check_packages() -> None:
@@ -27,16 +28,18 @@ def check_packages() -> None:
         require(package, "convert")
 
 
-def export_onnx(model: DeployModel, path: Path, window: int, joints: int) -> None:
-    """Write a float32 ONNX file: inputs ``<stream>`` (1, T, V, 3), outputs ``logits_<stream>`` (1, K).
+def export_onnx(model: DeployModel, path: Path, window: int, joints: int, *, dynamic: bool = False) -> None:
+    """Write a float32 ONNX file: inputs ``<stream>`` (n, T, V, 3), outputs ``logits_<stream>`` (n, K).
 
-    The batch is fixed to one clip: a free one makes other converters fail, or split the graph.
+    The batch n is fixed to one clip, unless it is ``dynamic``: that serves many clips at once, but makes other
+    converters fail, or split the graph.
 
     Raises:
         ExtraMissingError: the optional packages are not installed.
         ConversionError: the exporter fails.
     """
     check_packages()
+    names = [*model.streams, *(f"logits_{stream}" for stream in model.streams)]
     example = tuple(torch.zeros(1, window, joints, 3) for _ in model.streams)
     with warnings.catch_warnings():
         # The exporter warns that it is the older of two; the newer one needs another package.
@@ -47,7 +50,8 @@ def export_onnx(model: DeployModel, path: Path, window: int, joints: int) -> Non
                 example,
                 str(path),
                 input_names=list(model.streams),
-                output_names=[f"logits_{stream}" for stream in model.streams],
+                output_names=names[len(model.streams) :],
+                dynamic_axes={name: {0: "n"} for name in names} if dynamic else None,
                 opset_version=OPSET,
                 dynamo=False,
             )
@@ -67,10 +71,12 @@ def onnx_logits(path: Path, clips: Mapping[str, FloatArray]) -> dict[str, FloatA
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     names = [f"logits_{stream}" for stream in clips]
     rows: list[list[FloatArray]] = []
+    count = len(next(iter(clips.values())))
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        for number in range(len(next(iter(clips.values())))):
-            feeds = {stream: np.ascontiguousarray(values[number : number + 1]) for stream, values in clips.items()}
+        step = 1 if isinstance(session.get_inputs()[0].shape[0], int) else _BATCH
+        for start in range(0, count, step):
+            feeds = {stream: np.ascontiguousarray(values[start : start + step]) for stream, values in clips.items()}
             rows.append(session.run(names, feeds))
     except Exception as error:  # its exceptions have no base of their own
         raise _failure("onnxruntime refuses the exported file", error) from error
@@ -82,5 +88,5 @@ def _failure(what: str, error: Exception) -> ConversionError:
         what,
         expected="an ONNX file of the folded student",
         got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-        hint="convert without --onnx, or report this student",
+        hint="convert without --onnx and --qdq, or report this student",
     )

@@ -40,7 +40,7 @@ class Conv:
     bias: Array
     same: bool
     relu: bool
-    stride: int
+    stride: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Depthwise:
     bias: Array
     same: bool
     relu: bool
-    stride: int
+    stride: int = 1
 
 
 @dataclass(frozen=True, eq=False)

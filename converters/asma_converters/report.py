@@ -31,13 +31,13 @@ class ConversionReport:
         precision, mode: of the bundle.
         target: the processors that its clip graph is shaped for.
         stages: each form of the model against the one before, on the golden clips.
-        agreement: share of golden clips with the same top-1 class in the first stage and the last.
+        agreement: share of golden clips with the same top-1 class in the first stage and the bundle's.
         max_drop_points, min_agreement: the gates that were passed; the drop in percentage points.
         parameters, macs: of all streams; macs of one clip, one person.
         model_bytes, file_bytes: sizes of the TFLite model and of the whole bundle.
         calibration_clips, golden_clips: how many clips set the ranges and judged the stages.
         warnings: what could not be checked.
-        onnx: the ONNX file, if one was asked for.
+        onnx, qdq: the ONNX files, float32 and int8, that were asked for.
         layers: signal to noise of each layer of an int8 model, against the float32 graph on golden clips.
         whole_clips: clip accuracies, if clips were given.
         speeds: int8 against float32 on the machine that converted, if that was measured.
@@ -59,6 +59,7 @@ class ConversionReport:
     golden_clips: int
     warnings: tuple[str, ...] = ()
     onnx: Path | None = None
+    qdq: Path | None = None
     layers: tuple[Layer, ...] = ()
     whole_clips: WholeClips | None = None
     speeds: tuple[Speed, ...] = ()
@@ -82,6 +83,7 @@ class ConversionReport:
             "golden_clips": self.golden_clips,
             "warnings": list(self.warnings),
             "onnx": None if self.onnx is None else str(self.onnx),
+            "qdq": None if self.qdq is None else str(self.qdq),
             "layers": [layer.to_dict() for layer in self.layers],
             "whole_clips": None if self.whole_clips is None else self.whole_clips.to_dict(),
             "speeds": [speed.to_dict() for speed in self.speeds],

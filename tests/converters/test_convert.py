@@ -18,6 +18,7 @@ from asma_converters.cli import main
 from asma_converters.compare import Comparison
 from asma_edge.bundle import read_bundle
 from asma_edge.verify import verify
+from asma_trainer.architecture import BlockSpec, block_specs
 from asma_trainer.models.count import count_parameters
 from asma_trainer.student_file import StudentFile
 
@@ -90,8 +91,19 @@ def test_plain_litert_opens_the_bundle(make_student: MakeStudent, tmp_path: Path
     np.testing.assert_array_equal(logits[0], golden["logits"][0, 0])
 
 
-def test_int8_follows_float_on_calibrated_students(make_student: MakeStudent, tmp_path: Path) -> None:
-    student = make_student("coco17", clips=16, seed=3)
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        block_specs((16, 16, 16, 16, 128)),
+        block_specs((16, 16, 16, 16, 128), 9, 1, ("full", "full", "full", "full", "separable")),
+        block_specs((16, 16, 16, 16, 128), (9, 9, 9, 5, 5), (1, 1, 2, 1, 1), graph_bias=False),
+    ],
+    ids=["plain", "separable", "strided"],
+)
+def test_int8_follows_float_on_calibrated_students(
+    make_student: MakeStudent, tmp_path: Path, blocks: tuple[BlockSpec, ...]
+) -> None:
+    student = make_student("coco17", clips=16, seed=3, blocks=blocks)
     report = convert(student, tmp_path / "a.tflite", **LOOSE)
     logits = report.stages[-1]
     assert logits.difference < 2.0  # logits of these students spread over about ±10
@@ -161,6 +173,7 @@ def test_unusable_students_and_settings_are_refused(make_student: MakeStudent, t
     for settings in (
         {"precision": "int4"},
         {"mode": "both"},
+        {"target": "risc"},
         {"max_drop_points": -1.0},
         {"min_agreement": 1.5},
         {"min_accuracy": 2.0},
@@ -188,6 +201,12 @@ def test_command_writes_a_bundle_beside_the_student(
     assert main([*arguments, "-o", str(tmp_path / "f.tflite"), "--precision", "float32", "--mode", "clip"]) == 0
     assert "agreement" in capsys.readouterr().out
     assert read_bundle(tmp_path / "f.tflite").info.mode == "clip"
+    assert main([*arguments, "-o", str(tmp_path / "x.tflite"), "--target", "x86"]) == 0
+    arm, x86 = (read_bundle(tmp_path / f"{name}.tflite") for name in ("student", "x"))
+    assert (arm.report["target"], x86.report["target"]) == ("arm", "x86")
+    assert len(arm.model) < len(x86.model)
+    for name, values in arm.golden.items():  # another form, the same bits
+        np.testing.assert_array_equal(values, x86.golden[name])
 
 
 def test_command_fails_the_gate_with_3_and_leaves_no_file(

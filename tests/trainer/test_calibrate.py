@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_recordings_are_scored_as_a_stream_scores_them(exercises: Path) -> None:
     ]
     assert [label for _, label in mine] == [label for _, label in events]
     np.testing.assert_allclose([t for t, _ in mine], [t for t, _ in events], atol=1 / 15)
+
+
+def test_the_logits_of_a_strided_model_stand_until_its_next_call(
+    make_bundle: Callable[..., Path], exercises: Path
+) -> None:
+    recognizer = Recognizer.load(make_bundle(blocks="strided"))
+    scored = run_network(
+        recognizer, join(PreparedDataset.open(exercises), np.array([0]), 1.0, np.random.default_rng(0)), {}
+    )
+    assert len(scored.logits) == len(scored.frames) > 100
+    rows = np.arange(len(scored.logits))
+    np.testing.assert_array_equal(scored.logits, scored.logits[rows - rows % 3])
+    assert len(np.unique(scored.logits[::3], axis=0)) > 10
 
 
 def test_events_are_counted_for_what_they_are(info: BundleInfo) -> None:

@@ -20,6 +20,7 @@ from asma_trainer.engine import checkpoint
 from asma_trainer.engine.loop import Metrics
 from asma_trainer.engine.schedule import seed_of
 from asma_trainer.errors import RecipeError
+from asma_trainer.methods.base import Method
 from asma_trainer.methods.registry import METHODS
 from asma_trainer.models.backbone import Backbone, Encoders
 from asma_trainer.models.registry import BACKBONES
@@ -208,7 +209,7 @@ def test_streams_that_train_together_and_queues_that_move_once_a_step(
 ) -> None:
     """Batch statistics are measured by replaying forward; `after_step` must not run there."""
 
-    class Together(METHODS["asma"].__mro__[1]):  # type: ignore[misc]
+    class Together(Method):
         encoder_names = ("hdlm", "ldhm")
         together = True
         moved: typing.ClassVar[list[bool]] = []

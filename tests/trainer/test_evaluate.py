@@ -71,6 +71,28 @@ def test_nearest_neighbour_is_by_angle() -> None:
     np.testing.assert_array_equal(nearest_neighbour(train * 3, label, test * 0.1, 4), expected)
 
 
+def test_encoders_are_probed_side_by_side_alone_and_as_their_mean(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe('streams=["joint"]', "fusion=[1.0]")
+    torch.manual_seed(0)
+    encoders = build_encoders(waves.info, recipe, ENCODERS)
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def record(train: np.ndarray, label: np.ndarray, test: np.ndarray, *rest: object) -> np.ndarray:
+        seen.append((train, test))
+        return linear_probe(train, label, test, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("asma_trainer.evaluation.evaluator.linear_probe", record)
+    rows = Evaluator(waves, recipe, Compute()).probe({"joint": encoders}, "linear")
+    assert [row.stage for row in rows] == ["linear", "linear hdlm", "linear ldhm", "linear average", "linear 1-NN"]
+    for side, clips in enumerate((waves.split("train"), waves.split("test"))):
+        whole, first, second, mean = (features[side] for features in seen)
+        assert whole.shape == (len(clips), 16)
+        np.testing.assert_array_equal(whole, np.concatenate([first, second], axis=1))
+        np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-6)
+
+
 def test_every_window_of_a_clip_is_scored(pairs: PreparedDataset, tiny_recipe: MakeRecipe) -> None:
     recipe = tiny_recipe()
     torch.manual_seed(0)

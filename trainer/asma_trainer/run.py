@@ -34,7 +34,7 @@ from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.results import Results, save_scores
 from asma_trainer.methods.base import pass_clean
-from asma_trainer.methods.registry import method_of
+from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
 from asma_trainer.networks import check_networks, initial_encoders
@@ -117,6 +117,7 @@ class Run:
         self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
+        check_method(recipe, len(self.train))
         check_fit(dataset, recipe)
         self._fingerprint = " ".join(filter(None, (fingerprint_of(dataset), source_digest(self.info, recipe))))
 

@@ -12,6 +12,7 @@ InputNorm = Literal["joint", "scale", "none"]  # one mean and scale a coordinate
 Partition = Literal["distance", "one-hop"]  # how far from the centre a joint of the graph counts
 
 Encoder = Literal["hdlm", "ldhm"]  # hides high-degree joints and low-motion frames; low-degree and high-motion
+Hidden = Literal["high", "low", "random"]  # which joints by their degree, which frames by their motion
 ENCODERS: tuple[Encoder, ...] = ("hdlm", "ldhm")
 HEADS = 4  # of the alignment's attention
 

@@ -16,7 +16,7 @@ from asma_converters.blocks.grouping import grouped_mix
 from asma_converters.blocks.temporal_conv import FullTemporal, SeparableTemporal, fold_temporal
 from asma_converters.blocks.timeline import Timeline
 from asma_converters.ir import Tensor
-from asma_trainer.models.stgcn import Block
+from asma_trainer.models.stgcn import Block, GraphConv
 
 Residual = Literal["none", "identity", "conv"]
 
@@ -82,7 +82,7 @@ class FoldedSTGCN:
         return time.graph.conv(x, weight, bias, stride=self.stride, role=f"{role}/residual")
 
 
-def fold_block(block: Block, input_norm: nn.BatchNorm1d | None) -> FoldedSTGCN:
+def fold_block(block: Block[GraphConv], input_norm: nn.BatchNorm1d | None) -> FoldedSTGCN:
     """Fold a block; ``input_norm`` is the input's BatchNorm, for block 1 only."""
     residual: Residual = "none"
     weight = bias = None

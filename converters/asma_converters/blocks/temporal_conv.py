@@ -11,7 +11,7 @@ from asma_converters.blocks.base import Array, fold_conv, plain_conv
 from asma_converters.blocks.grouping import grouped_kernel
 from asma_converters.blocks.timeline import Timeline
 from asma_converters.ir import Tensor
-from asma_trainer.models.stgcn import Block
+from asma_trainer.models.stgcn import Block, GraphConv
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class SeparableTemporal:
         return time.graph.conv(y, self.across[:, None, None], self.bias, relu=relu, role=f"{role}/{last}")
 
 
-def fold_temporal(block: Block) -> FullTemporal | SeparableTemporal:
+def fold_temporal(block: Block[GraphConv]) -> FullTemporal | SeparableTemporal:
     """The temporal convolution of a block and the BatchNorms in and after it."""
     weight, bias = fold_conv(block.temporal, block.temporal_bn)
     if block.spec.temporal == "full":

@@ -44,18 +44,18 @@ class Evaluator:
         self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)
 
     def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
-        """Linear probe of a stream's encoders together, of each alone where there are several, and 1-NN."""
+        """Linear probe of a stream's encoders together, of each alone and of their mean if there are several, and 1-NN.
+
+        The mean of their features is what is left of the alignment without its attention (Table 3 of the paper).
+        """
         classes, label = len(self.dataset.info.classes), self.dataset.label[self.train]
         scores: dict[str, dict[str, Scores]] = {}
         for stream, several in encoders.items():
             function = encoder_features(several.to(self.compute.device).eval(), self.dataset.info, stream)
             train = self._features(self.train, function)
             test = self._features(self.clips, function)
-            parts, width = {stage: slice(None)}, several.width
-            if len(several) > 1:
-                parts |= {f"{stage} {n}": slice(i * width, (i + 1) * width) for i, n in enumerate(several)}
-            for name, part in parts.items():
-                probe = linear_probe(train[:, part], label, test[:, part], self.recipe, classes)
+            for name, (seen, unseen) in _parts(stage, several, train, test).items():
+                probe = linear_probe(seen, label, unseen, self.recipe, classes)
                 scores.setdefault(name, {})[stream] = probe
             scores.setdefault(f"{stage} 1-NN", {})[stream] = nearest_neighbour(train, label, test, classes)
         weights = self.recipe.stream_weights
@@ -91,3 +91,13 @@ class Evaluator:
 
     def _over_windows(self, clips: IntArray, function: WindowFunction, stride: int) -> list[Scores]:
         return over_windows(self.dataset, clips, self.recipe.data, stride, function, self.compute)
+
+
+def _parts(stage: str, several: Encoders, train: Scores, test: Scores) -> dict[str, tuple[Scores, Scores]]:
+    """{row: (training, test) features} of what is probed: all encoders' side by side, each one's, their mean."""
+    parts = {stage: (train, test)}
+    if len(several) > 1:
+        sides = [features.reshape(len(features), len(several), -1) for features in (train, test)]
+        parts |= {f"{stage} {n}": (sides[0][:, i], sides[1][:, i]) for i, n in enumerate(several)}
+        parts[f"{stage} average"] = (sides[0].mean(axis=1), sides[1].mean(axis=1))
+    return parts

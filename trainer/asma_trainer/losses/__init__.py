@@ -1,1 +1,1 @@
-"""Losses: Barlow Twins for pretraining, softened KL for distillation."""
+"""Losses, one a module; terms between clips span all processes."""

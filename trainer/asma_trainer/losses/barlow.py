@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather, all_reduce
+
+from asma_trainer.losses.processes import gather_from_processes, sum_over_processes
 
 _EPSILON = 1e-5
 
 
-def _sum_over_processes(values: Tensor) -> Tensor:
-    """Sum over processes that passes gradients back to every one of them."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        summed: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
-        return summed
-    return values
-
-
-def _gather_from_processes(values_ND: Tensor) -> Tensor:
-    """(all N, D) the rows of all processes, each of which gets its gradients back."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        parts: list[Tensor] = all_gather(values_ND)  # type: ignore[no-untyped-call]
-        return torch.cat(list(parts))
-    return values_ND
-
-
 def _standardise(z_ND: Tensor, count: Tensor) -> Tensor:
     """Zero mean and unit variance per dimension over the global batch: BatchNorm without affine parameters."""
-    mean = _sum_over_processes(z_ND.sum(dim=0)) / count
+    mean = sum_over_processes(z_ND.sum(dim=0)) / count
     centred = z_ND - mean
-    variance = _sum_over_processes(centred.square().sum(dim=0)) / count
+    variance = sum_over_processes(centred.square().sum(dim=0)) / count
     return centred / torch.sqrt(variance + _EPSILON)
 
 
@@ -49,10 +33,10 @@ def barlow_twins(anchor_ND: Tensor, view_ND: Tensor, redundancy: float) -> Tenso
     """
     with torch.autocast(anchor_ND.device.type, enabled=False):
         anchor, view = anchor_ND.float(), view_ND.float()
-        count = _sum_over_processes(anchor.new_tensor(float(len(anchor))))
+        count = sum_over_processes(anchor.new_tensor(float(len(anchor))))
         a, b = _standardise(anchor, count), _standardise(view, count)
-        diagonal = _sum_over_processes((a * b).sum(dim=0)) / count
-        a, b = _gather_from_processes(a), _gather_from_processes(b)
+        diagonal = sum_over_processes((a * b).sum(dim=0)) / count
+        a, b = gather_from_processes(a), gather_from_processes(b)
         squares = ((a @ a.T) * (b @ b.T)).sum() if len(a) < a.shape[1] else (a.T @ b).square().sum()
         off_diagonal = squares / count.square() - diagonal.square().sum()
         return (1.0 - diagonal).square().sum() + redundancy * off_diagonal

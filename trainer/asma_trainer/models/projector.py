@@ -1,4 +1,4 @@
-"""The Barlow Twins head."""
+"""Heads on top of pooled features: of Barlow Twins, and of MS2L."""
 
 from __future__ import annotations
 
@@ -19,4 +19,11 @@ def projector(features: int, width: int) -> nn.Sequential:
         nn.BatchNorm1d(width),
         nn.ReLU(inplace=True),
         nn.Linear(width, width, bias=False),
+    )
+
+
+def two_layers(features: int, hidden: int, out: int) -> nn.Sequential:
+    """Linear-BN-ReLU-Linear; (N, features) to (N, out)."""
+    return nn.Sequential(
+        nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out)
     )

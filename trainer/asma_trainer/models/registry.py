@@ -7,10 +7,12 @@ from collections.abc import Callable
 from asma_edge.skeleton import Layout
 from asma_trainer.errors import RecipeError
 from asma_trainer.models.backbone import Backbone
+from asma_trainer.models.dgcnn import dgcnn
+from asma_trainer.models.gin import gin
 from asma_trainer.models.stgcn import stgcn
 from asma_trainer.recipe.sections import EncoderConfig
 
-BACKBONES: dict[str, Callable[[Layout, EncoderConfig], Backbone]] = {"stgcn": stgcn}
+BACKBONES: dict[str, Callable[[Layout, EncoderConfig], Backbone]] = {"stgcn": stgcn, "gin": gin, "dgcnn": dgcnn}
 
 
 def backbone(name: str) -> Callable[[Layout, EncoderConfig], Backbone]:

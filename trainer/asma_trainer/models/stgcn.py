@@ -1,4 +1,7 @@
-"""ST-GCN (Yan et al., 2018): the backbone of both encoders and of the student.
+"""ST-GCN (Yan et al., 2018): the backbone of both encoders and of the student, and the frame that GIN and DGCNN share.
+
+The frame is a BatchNorm of the input, then blocks that mix joints, then frames, around a residual. What mixes joints
+is a graph step; ST-GCN's is `GraphConv`.
 
 Shapes: x_PTVC is (bodies, frames, joints, channels). A body is one person of one clip; absent people are not
 bodies, so they touch neither the cost nor the batch statistics.
@@ -10,7 +13,10 @@ one matrix product over joints and one over channels (about 1.5 times faster on 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -58,10 +64,19 @@ class STGCNConfig:
         return total_stride(self.blocks)
 
 
+_CHANNELS = 3  # of the input
 TEACHER_CONFIG = STGCNConfig(block_specs(ENCODER_CHANNELS, strides=ENCODER_STRIDES), ENCODER_DROPOUT)
 
 
-class GraphConv(nn.Module):
+class GraphStep(nn.Module, ABC):
+    """What mixes the joints of a frame in a block."""
+
+    @abstractmethod
+    def forward(self, x_PTVC: Tensor, joints: Tensor | None = None) -> Tensor:
+        """(P, T, V, D) of (P, T, V, C); ``joints`` (V,) are the joints that x holds, all of them if None."""
+
+
+class GraphConv(GraphStep):
     """Spatial graph convolution over K partitions with learnable edge importance."""
 
     def __init__(self, channels_in: int, channels_out: int, partitions: Tensor, bias: bool = True) -> None:
@@ -92,18 +107,22 @@ class GraphConv(nn.Module):
         return mixed + adjacency_KVW.sum(dim=1).T @ self.mix.bias.view(K, -1)
 
 
-class Block(nn.Module):
-    """Graph convolution, temporal convolution and residual.
+Step = TypeVar("Step", bound=GraphStep)
+GraphOf = Callable[[int, BlockSpec], Step]  # the graph step of a block from its channels in
+
+
+class Block(nn.Module, Generic[Step]):
+    """Graph step, temporal convolution and residual.
 
     A separable temporal convolution is one along time within each channel, BatchNorm, ReLU, and a 1x1 convolution that
     mixes channels: the norm between them brings channels to one range, which int8 needs.
     """
 
-    def __init__(self, channels_in: int, spec: BlockSpec, partitions: Tensor, config: STGCNConfig, first: bool) -> None:
+    def __init__(self, channels_in: int, spec: BlockSpec, graph: Step, config: STGCNConfig, first: bool) -> None:
         super().__init__()
         self.spec, width = spec, spec.channels
         self.crop = spec.kernel // 2 if config.valid else 0
-        self.graph = GraphConv(channels_in, width, partitions, spec.graph_bias)
+        self.graph = graph
         self.graph_bn = nn.BatchNorm2d(width)
         groups = width if spec.temporal == "separable" else 1
         padding = 0 if config.valid else spec.kernel // 2
@@ -137,22 +156,23 @@ class Block(nn.Module):
         return F.relu(y).permute(0, 2, 3, 1)
 
 
-class STGCN(Backbone):
+class SpatioTemporal(Backbone):
     """Backbone: input BatchNorm, then blocks.
 
     Args:
-        layout: gives V and the spatial partitions.
+        joints: V.
         config: its blocks.
+        graph: makes the graph step of a block.
     """
 
-    def __init__(self, layout: Layout, config: STGCNConfig, channels_in: int = 3) -> None:
+    def __init__(self, joints: int, config: STGCNConfig, graph: GraphOf[Step]) -> None:
         super().__init__()
         self.config = config
-        graph = torch.from_numpy(partitions(layout, config.partition))
-        self.input_bn = _input_norm(config.input_norm, layout.num_joints * channels_in)
-        sizes = (channels_in, *(block.channels for block in config.blocks))
+        self.input_bn = _input_norm(config.input_norm, joints * _CHANNELS)
+        sizes = (_CHANNELS, *(block.channels for block in config.blocks))
         self.blocks = nn.ModuleList(
-            Block(sizes[index], spec, graph, config, first=index == 0) for index, spec in enumerate(config.blocks)
+            Block(sizes[index], spec, graph(sizes[index], spec), config, first=index == 0)
+            for index, spec in enumerate(config.blocks)
         )
         for parameter in self.parameters():
             if parameter.dim() == 4:
@@ -183,11 +203,30 @@ class STGCN(Backbone):
         return x
 
 
+class STGCN(SpatioTemporal):
+    """Blocks of spatial graph convolutions.
+
+    Args:
+        layout: gives V and the spatial partitions.
+        config: its blocks.
+    """
+
+    def __init__(self, layout: Layout, config: STGCNConfig) -> None:
+        graph = torch.from_numpy(partitions(layout, config.partition))
+        super().__init__(
+            layout.num_joints, config, lambda channels, spec: GraphConv(channels, spec.channels, graph, spec.graph_bias)
+        )
+
+
+def encoder_config(encoder: EncoderConfig) -> STGCNConfig:
+    """The sizes that a recipe's ``[encoder]`` gives."""
+    blocks = block_specs(encoder.channels, encoder.kernel, encoder.strides)
+    return STGCNConfig(blocks, encoder.dropout, input_norm=encoder.input_norm, partition=encoder.partition)
+
+
 def stgcn(layout: Layout, encoder: EncoderConfig) -> STGCN:
     """The backbone that a recipe's ``[encoder]`` describes."""
-    blocks = block_specs(encoder.channels, encoder.kernel, encoder.strides)
-    config = STGCNConfig(blocks, encoder.dropout, input_norm=encoder.input_norm, partition=encoder.partition)
-    return STGCN(layout, config)
+    return STGCN(layout, encoder_config(encoder))
 
 
 def _input_norm(kind: InputNorm, coordinates: int) -> nn.Module:

@@ -23,13 +23,16 @@ from asma_trainer.recipe.sections import (
     AlignConfig,
     AugmentConfig,
     BaselineConfig,
+    ContrastConfig,
     DataConfig,
     DistillConfig,
     EncoderConfig,
     EvaluateConfig,
+    ExtremeConfig,
     FinetuneConfig,
     LabelsConfig,
     MaskConfig,
+    Ms2lConfig,
     PretrainConfig,
     Schedule,
     StudentConfig,
@@ -55,6 +58,9 @@ class Recipe:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    extreme: ExtremeConfig = field(default_factory=ExtremeConfig)
+    ms2l: Ms2lConfig = field(default_factory=Ms2lConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     align: AlignConfig = field(default_factory=AlignConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
@@ -100,10 +106,14 @@ class Recipe:
                 return
         if student.kind == "device" and data.frames < self.min_device_frames:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
+        if total_stride(student.blocks) > data.frames:
+            yield f"student.strides of {total_stride(student.blocks)} frames in all, more than data.frames"
         if student.kind == "paper" and total_stride(student.blocks) > 1:
             yield "student.strides above 1; only a device student, which is not padded, may skip frames"
         if mask.frames + mask.extra_frames >= data.frames:
             yield "mask.frames and mask.extra_frames leave no frame"
+        if mask.low_degree != "complement" and "low" not in (mask.hdlm_joints, mask.ldhm_joints):
+            yield f"mask.low_degree = '{mask.low_degree}', but no encoder hides joints of low degree"
         for name, value, low, high in self._ranges():
             if not low <= value <= high:
                 yield f"{name} = {value}, which is not within {low:g} to {high:g}"
@@ -137,7 +147,11 @@ class Recipe:
             yield f"{name}.lr", schedule.lr, tiny, 1e3
             yield f"{name}.weight_decay", schedule.weight_decay, 0, 1e3
             yield f"{name}.warmup", schedule.warmup, 0, schedule.steps
-        for name, augment in (("augment", self.augment), ("pretrain.augment", self.pretrain.augment)):
+        for name, augment in (
+            ("augment", self.augment),
+            ("pretrain.augment", self.pretrain.augment),
+            ("extreme.augment", self.extreme.augment),
+        ):
             for key, value in dataclasses.asdict(augment).items():
                 yield f"{name}.{key}", value, 0, _MOST.get(key, 1e3)
         for name, sizes in (
@@ -156,6 +170,20 @@ class Recipe:
         yield "mask.extra_frames", self.mask.extra_frames, 0, most
         yield "pretrain.width", self.pretrain.width, 1, 1 << 20
         yield "pretrain.redundancy", self.pretrain.redundancy, 0, 1e3
+        yield "contrast.width", self.contrast.width, 1, 65536
+        yield "contrast.queue", self.contrast.queue, 1, 1 << 24
+        yield "contrast.temperature", self.contrast.temperature, 1e-3, 1e3
+        yield "contrast.momentum", self.contrast.momentum, 0, 1
+        yield "contrast.neighbours", self.contrast.neighbours, 1, self.contrast.queue
+        yield "contrast.mine_from", self.contrast.mine_from, 0, 1
+        yield "extreme.probability", self.extreme.probability, 0, 1
+        yield "extreme.noise", self.extreme.noise, 0, 1e3
+        yield "extreme.blur", self.extreme.blur, 0.1, 100
+        yield "ms2l.hidden", self.ms2l.hidden, 0, 0.99
+        yield "ms2l.segments", self.ms2l.segments, 2, 6
+        yield "ms2l.temperature", self.ms2l.temperature, 1e-3, 1e3
+        yield "ms2l.width", self.ms2l.width, 1, 65536
+        yield "ms2l.contrast_width", self.ms2l.contrast_width, 1, 65536
         yield "finetune.label_smoothing", self.finetune.label_smoothing, 0, 0.99
         yield "baseline.label_smoothing", self.baseline.label_smoothing, 0, 0.99
         yield "distill.tau", self.distill.tau, 1e-3, 1e3

@@ -11,6 +11,7 @@ from asma_trainer.vocabulary import (
     ENCODER_DROPOUT,
     ENCODER_STRIDES,
     STUDENT_CHANNELS,
+    Hidden,
     InputNorm,
     Partition,
     Sampling,
@@ -97,10 +98,11 @@ class EncoderConfig:
     """The encoders.
 
     Attributes:
-        backbone: name of the network; ``stgcn``.
+        backbone: name of the network; ``stgcn``, ``gin`` or ``dgcnn``.
         input_norm: BatchNorm of the input: ``joint`` gives every coordinate of every joint the same weight, as ST-GCN
             does; ``scale`` has one scale for all, so that hands keep moving more than the spine; ``none``.
-        partition: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's ancestors.
+        partition: of ST-GCN: ``distance`` from the graph's centre in hops, or ``one-hop`` as the code of the paper's
+            ancestors.
     """
 
     backbone: str = "stgcn"
@@ -118,6 +120,9 @@ class MaskConfig:
 
     Attributes:
         joints, frames: n and k, how many are masked.
+        hdlm_joints, ldhm_joints: what each encoder hides: joints of ``high`` or ``low`` degree, or ``random`` ones.
+        hdlm_frames, ldhm_frames: frames of ``high`` or ``low`` motion, or ``random`` ones. The defaults are the paper's
+            pairs, which give the encoders their names; Table 9 has others.
         low_degree: probabilities that favour low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly
             uniform), ``inverse`` is 1/d, ``reverse`` is max(d) + 1 - d.
         mode: ``drop`` removes masked joints and frames, ``zero`` sets them to 0.
@@ -128,6 +133,10 @@ class MaskConfig:
 
     joints: int = 9
     frames: int = 10
+    hdlm_joints: Hidden = "high"
+    hdlm_frames: Hidden = "low"
+    ldhm_joints: Hidden = "low"
+    ldhm_frames: Hidden = "high"
     low_degree: Literal["complement", "inverse", "reverse"] = "complement"
     mode: Literal["drop", "zero"] = "drop"
     multiset: bool = False
@@ -151,14 +160,18 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Schedule):
-    """Barlow Twins on masked views (Eq. 5-9).
+    """Learning without labels: by Barlow Twins on masked views (Eq. 5-9), or by another method.
 
     Attributes:
-        method: name of the way to learn without labels; ``asma``.
+        method: name of the way to learn without labels; ``asma``, ``pstl``, ``skeleton_bt``, ``skeleton_clr``,
+            ``aimclr``, ``crosclr`` or ``ms2l``.
         source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
-        width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5.
-        anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor).
-        share_projector: one projector for both encoders instead of one each.
+        width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5. Both are of the
+            methods that use Barlow Twins.
+        anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor); of asma and pstl.
+        share_projector: one projector for both encoders of asma instead of one each.
+        masks: the views of the other methods are masked besides, one as ``hdlm`` and one as ``ldhm`` (Table 10); asma
+            and pstl mask by themselves.
     """
 
     method: str = "asma"
@@ -171,9 +184,66 @@ class PretrainConfig(Schedule):
     redundancy: float = 2e-4
     anchor: Literal["raw", "augmented"] = "raw"
     share_projector: bool = False
+    masks: bool = False
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(crop=1 / 6, shear=1.0, rotate=30.0, rotate_minor=1.0, flip=0.5)
     )
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """Contrast with a queue of keys: skeleton_clr, aimclr and crosclr, whose papers share these settings.
+
+    Attributes:
+        width: of keys; queue: how many are kept; temperature: tau.
+        momentum: share of itself that the key encoder keeps at each step.
+        neighbours: nearest keys of the queue that aimclr and crosclr take as further positives.
+        mine_from: share of the steps after which they do.
+    """
+
+    width: int = 128
+    queue: int = 32768
+    temperature: float = 0.07
+    momentum: float = 0.999
+    neighbours: int = 1
+    mine_from: float = 0.5
+
+
+@dataclass(frozen=True)
+class ExtremeConfig:
+    """The extreme views of aimclr.
+
+    Attributes:
+        probability: of each of these: the clip backwards, noise, blur in time, one axis set to 0.
+        noise: standard deviation added to every coordinate.
+        blur: greatest standard deviation of the blur in frames; the least is 0.1.
+        augment: changes that come before.
+    """
+
+    probability: float = 0.5
+    noise: float = 0.01
+    blur: float = 2.0
+    augment: AugmentConfig = field(
+        default_factory=lambda: AugmentConfig(crop=1 / 6, shear=0.5, rotate=30.0, rotate_minor=1.0, flip=0.5)
+    )
+
+
+@dataclass(frozen=True)
+class Ms2lConfig:
+    """The three tasks of ms2l: predict motion, put a jigsaw in order, tell clips apart.
+
+    Attributes:
+        hidden: share of the frames, the last ones, that motion prediction does not see.
+        segments: of a jigsaw, which has all their orders as classes.
+        temperature: of the contrastive loss.
+        width: of the heads' hidden layer; contrast_width: of what is contrasted.
+    """
+
+    hidden: float = 0.3
+    segments: int = 3
+    temperature: float = 0.9
+    width: int = 2048
+    contrast_width: int = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from asma_trainer.typed import check_typed
 
 _WINDOWS = (
     "Window accuracy: of one window, the last, of each golden clip. Clip accuracy: of whole clips, whose windows are "
-    "pooled as the device does it; so are all other accuracies of this page."
+    "pooled; so are all other accuracies of this page."
 )
 _NOISE = "Signal to noise of int8 against the float32 graph on golden clips; 6 dB are one bit."
 

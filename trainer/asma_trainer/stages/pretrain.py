@@ -33,6 +33,7 @@ def first_encoders(past: Past, stream: str) -> Encoders:
 def _start(method: Method, past: Past, _unit: str) -> None:
     for stream in method.streams:
         method.encoders_of(stream).load_state_dict(first_encoders(past, stream).state_dict())
+    method.after_start()
 
 
 def pretrained_encoders(past: Past, stream: str) -> Encoders:
@@ -52,7 +53,7 @@ def score_pretrained(evaluator: Evaluator, past: Past) -> tuple[list[Accuracy], 
 
 PRETRAIN = Stage(
     name="pretrain",
-    help="pretrain both encoders on masked views, without labels",
+    help="pretrain the encoders by the recipe's method, without labels",
     scored="linear probe of pretrained encoders",
     schedule=lambda recipe: recipe.pretrain,
     augment=lambda recipe: recipe.pretrain.augment,

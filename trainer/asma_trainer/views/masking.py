@@ -1,10 +1,13 @@
-"""Asymmetric spatio-temporal masks (section 3.2 and Algorithm 1 of the paper, Eq. 1-4).
+"""Spatio-temporal masks (section 3.2 and Algorithm 1 of the paper, Eq. 1-4).
 
-Encoder ``hdlm`` hides high-degree joints and low-motion frames, encoder ``ldhm`` low-degree joints and high-motion
-frames.
+A mask hides joints of high or low degree, or random ones, and frames of high or low motion, or random ones. In the
+paper encoder ``hdlm`` hides high-degree joints and low-motion frames, encoder ``ldhm`` low-degree joints and
+high-motion frames; Table 9 compares the pairs.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,18 +16,28 @@ from torch import Tensor
 from asma_edge.skeleton import Layout
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.sections import MaskConfig
-from asma_trainer.vocabulary import Encoder
+from asma_trainer.vocabulary import Encoder, Hidden
 
 
-def joint_tickets(layout: Layout, encoder: Encoder, low_degree: str = "complement") -> Tensor:
+class View(NamedTuple):
+    """What an encoder is shown: (P, T, V, C) of a stream, and the joints and frames that it is to use (None: all)."""
+
+    x: Tensor
+    joints: Tensor | None = None
+    frames: Tensor | None = None
+
+
+def joint_tickets(layout: Layout, joints: Hidden, low_degree: str = "complement") -> Tensor:
     """(V,) whole numbers in proportion to which joints are drawn for masking.
 
-    ``hdlm`` uses Eq. 1, d / sum(d). ``ldhm`` uses 1 - d / sum(d) (``complement``, Eq. 2), 1 / d (``inverse``), or
-    max(d) + 1 - d (``reverse``).
+    ``high`` uses Eq. 1, d / sum(d). ``low`` uses 1 - d / sum(d) (``complement``, Eq. 2), 1 / d (``inverse``), or
+    max(d) + 1 - d (``reverse``). ``random`` gives every joint the same chance.
     """
     degrees = layout.degrees
-    if encoder == "hdlm":
+    if joints == "high":
         tickets = degrees
+    elif joints == "random":
+        tickets = np.ones_like(degrees)
     elif low_degree == "complement":
         tickets = degrees.sum() - degrees
     elif low_degree == "inverse":
@@ -80,14 +93,17 @@ def mean_scores_by_clip(scores_PT: Tensor, owner_P: Tensor, clips: int) -> Tenso
 
 
 def frames_to_keep(
-    scores_PT: Tensor, encoder: Encoder, config: MaskConfig, owner_P: Tensor, generator: torch.Generator
+    scores_PT: Tensor, hidden: Hidden, config: MaskConfig, owner_P: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """(P, T - k) ascending frames that remain once the k lowest- (hdlm) or highest-motion (ldhm) are masked.
+    """(P, T - k) ascending frames that remain once the k of highest or lowest motion, or k random ones, are masked.
 
-    ``extra_frames`` more are removed at random, the same ones for all people of a clip.
+    ``extra_frames`` more are removed at random. Random frames are the same ones for all people of a clip.
     """
     frames = scores_PT.shape[1]
-    order = scores_PT.argsort(dim=1, descending=encoder == "ldhm", stable=True)
+    if hidden == "random":
+        draw = torch.rand(int(owner_P.max()) + 1, frames, generator=generator, dtype=torch.float64)
+        scores_PT = draw.to(scores_PT.device)[owner_P]
+    order = scores_PT.argsort(dim=1, descending=hidden == "high", stable=True)
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(frames, device=order.device).expand_as(order))
     rank = rank.to(torch.float64)
     rank[rank < config.frames] = -1.0
@@ -99,13 +115,19 @@ def frames_to_keep(
 
 
 class Masker:
-    """Makes the masked views of one encoder for a layout.
+    """Makes masked views for a layout.
+
+    Args:
+        layout: gives the degrees.
+        config: how many joints and frames are hidden, and how.
+        joints: which joints.
+        frames: which frames.
 
     Raises:
         RecipeError: the mask would leave no joint.
     """
 
-    def __init__(self, layout: Layout, encoder: Encoder, config: MaskConfig) -> None:
+    def __init__(self, layout: Layout, config: MaskConfig, joints: Hidden, frames: Hidden) -> None:
         if config.joints >= layout.num_joints:
             raise RecipeError(
                 "mask.joints leaves no joint",
@@ -113,8 +135,8 @@ class Masker:
                 got=str(config.joints),
                 hint="the paper masks 9 of 25 joints; keep about that share",
             )
-        self.encoder, self.config = encoder, config
-        self.tickets = joint_tickets(layout, encoder, config.low_degree)
+        self.config, self.frames = config, frames
+        self.tickets = joint_tickets(layout, joints, config.low_degree)
 
     def spatial(self, x_PTVC: Tensor, owner_P: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """The joint-masked view and, when joints are dropped, the (V',) joints that remain.
@@ -138,8 +160,25 @@ class Masker:
             scores_PT: `motion_scores` of the same augmented clip, which choose the frames.
         """
         scores = mean_scores_by_clip(scores_PT, owner_P, int(owner_P.max()) + 1)
-        keep = frames_to_keep(scores, self.encoder, self.config, owner_P, generator)
+        keep = frames_to_keep(scores, self.frames, self.config, owner_P, generator)
         if self.config.mode == "drop":
             return x_PTVC, keep
         visible = torch.zeros(scores.shape, dtype=torch.bool, device=x_PTVC.device).scatter_(1, keep, True)
         return x_PTVC.masked_fill(~visible[:, :, None, None], 0.0), None
+
+    def both(self, x_PTVC: Tensor, scores_PT: Tensor, owner_P: Tensor, generator: torch.Generator) -> View:
+        """Joints and frames masked at once."""
+        x, joints = self.spatial(x_PTVC, owner_P, generator)
+        x, frames = self.temporal(x, scores_PT, owner_P, generator)
+        return View(x, joints, frames)
+
+
+def masker_of(layout: Layout, encoder: Encoder, config: MaskConfig) -> Masker:
+    """The masks of one of ASMa's encoders.
+
+    Raises:
+        RecipeError: the mask would leave no joint.
+    """
+    if encoder == "hdlm":
+        return Masker(layout, config, config.hdlm_joints, config.hdlm_frames)
+    return Masker(layout, config, config.ldhm_joints, config.ldhm_frames)

@@ -1,0 +1,1 @@
+"""Somebody else's classifier, put into a bundle that devices run."""
