@@ -16,7 +16,7 @@ from asma_converters.quantize import Quantisation, passed_through
 from asma_converters.tflite_writer import write_model
 from asma_edge.skeleton import FloatArray
 
-_CLIPS = 64  # for the noise of the layers; more change the second decimal
+_CLIPS = 32  # for the noise of the layers; more change the second decimal
 
 
 class Activations:
@@ -72,7 +72,7 @@ def layers_of(graph: Graph, quantisation: Quantisation, clips: Mapping[str, Floa
     Args:
         graph: the clip graph, frame by frame.
         quantisation: of its activations.
-        clips: {stream: (n, T, V, 3)}; at most 64, evenly spaced, are taken.
+        clips: {stream: (n, T, V, 3)}; at most 32, evenly spaced, are taken.
     """
     count = len(next(iter(clips.values())))
     chosen = np.unique(np.linspace(0, count - 1, min(count, _CLIPS)).astype(int))

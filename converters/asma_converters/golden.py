@@ -24,6 +24,7 @@ _SEED = 20240229
 _LOST_FRAMES = 6
 _PIXELS_PER_TORSO = 120.0
 _REACH_METRES, _SWAY_METRES = 0.4, 0.1
+_STEPS = 1024.0  # in a metre or pixel: numbers of few bits take less room in a bundle
 _CENTRE_PIXELS = (320.0, 240.0)
 _CENTRE_METRES = (0.3, -0.2, 2.5)
 
@@ -70,5 +71,6 @@ def made_up_poses(
     else:
         poses[..., :2] += drift
         poses += _CENTRE_METRES
+    poses = np.round(poses * _STEPS) / _STEPS
     poses[-1, 5 : 5 + _LOST_FRAMES, len(mean) // 2] = np.nan
     return np.asarray(poses, dtype=np.float32)

@@ -28,11 +28,11 @@ class Builder(flatbuffers.Builder):  # type: ignore[misc]
             self.written[text] = super().CreateString(text, *options)
         return self.written[text]
 
-    def vector(self, values: Any) -> int:
-        """A vector of numbers."""
+    def CreateNumpyVector(self, values: Any) -> int:  # noqa: N802 - called by the generated objects
+        """A vector of numbers; the same offset for the same ones."""
         key = (values.dtype.str, values.tobytes())
         if key not in self.written:
-            self.written[key] = self.CreateNumpyVector(values)
+            self.written[key] = super().CreateNumpyVector(values)
         return self.written[key]
 
 
@@ -65,7 +65,7 @@ class Parameters(schema.QuantizationParametersT):  # type: ignore[misc]
         zero_point = np.asarray(self.zeroPoint, np.int64)
         key = (scale.tobytes(), zero_point.tobytes(), self.quantizedDimension)
         if key not in builder.written:
-            scales, zero_points = builder.vector(scale), builder.vector(zero_point)
+            scales, zero_points = builder.CreateNumpyVector(scale), builder.CreateNumpyVector(zero_point)
             schema.QuantizationParametersStart(builder)
             schema.QuantizationParametersAddScale(builder, scales)
             schema.QuantizationParametersAddZeroPoint(builder, zero_points)

