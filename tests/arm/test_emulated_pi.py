@@ -60,7 +60,10 @@ def test_instructions_are_counted_alike_each_time(userland: Userland) -> None:
     program = "import os; os.getppid(); sum(range(10_000)); os.getppid()"
     counts = []
     for _ in range(2):
-        _, marks = userland.count("a72", ["-c", program])
+        try:
+            _, marks = userland.count("a72", ["-c", program])
+        except EmulationError as error:  # no compiler, or a QEMU with another plugin interface
+            pytest.skip(f"nothing can be counted: {error}")
         before, after = marks
         counts.append(after - before)
     assert counts[0] > 10_000
