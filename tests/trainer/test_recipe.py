@@ -55,7 +55,7 @@ def test_the_paper_presets_are_the_papers_settings(name: str, anchor: str) -> No
 
 def test_every_key_and_preset_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-    documented = {part.rpartition(".")[2] for part in re.findall(r"`([a-z_.]+)`", text)}
+    documented = {part.rpartition(".")[2] for part in re.findall(r"`([a-z0-9_.]+)`", text)}
     for section, values in dataclasses.asdict(Recipe()).items():
         keys = set(values) - {"augment"} if isinstance(values, dict) else {section}
         assert keys <= documented, section
