@@ -29,16 +29,16 @@ _BOARDS = {"a72": "Cortex-A72 (Raspberry Pi 4)", "a76": "Cortex-A76 (Raspberry P
 
 
 def measure(userland: Userland, processor: str, model: Path, calls: int) -> dict[str, Any]:
-    """Instructions of one call, and what the model and its surroundings are."""
+    """Instructions a frame, and what the model and its surroundings are."""
     output, marks = userland.count(processor, [str(_GUEST), str(model.resolve()), str(calls)])
     described = json.loads(output)
-    names = described.pop("parts")
-    if len(marks) != 2 * len(names):
-        raise EmulationError(f"{len(marks)} marks for {len(names)} parts")
+    frames = described.pop("parts")
+    if len(marks) != 2 * len(frames):
+        raise EmulationError(f"{len(marks)} marks for {len(frames)} parts")
     pairs = zip(marks[::2], marks[1::2], strict=True)
-    counts = {name: (after - before) / calls for name, (before, after) in zip(names, pairs, strict=True)}
+    counts = {name: (after - before) / calls for name, (before, after) in zip(frames, pairs, strict=True)}
     nothing = counts.pop("nothing")
-    counts = {name: count - nothing for name, count in counts.items()}
+    counts = {name: (count - nothing) / frames[name] for name, count in counts.items()}
     parts = {name: counts[name] for name in ("pose", "clock", "resampling", "preprocessing", "gate") if name in counts}
     parts |= {
         "streams": counts["streams"],
@@ -51,6 +51,18 @@ def measure(userland: Userland, processor: str, model: Path, calls: int) -> dict
     update, invoke = counts["update"], counts["invoke"]
     parts["rest"] = update - invoke - sum(parts.values())
     return {**described, "update": update, "invoke": invoke, "parts": parts}
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """What `measure` found, a column a processor."""
+    first = next(iter(results.values()))
+    lines = [f"{first['model']}, {len(first['streams'])} streams, thousands of instructions of a new frame"]
+    lines += [f"{'':14}" + "".join(f"{_BOARDS[name]:>30}" for name in results)]
+    columns = [
+        {"update": result["update"], "invoke": result["invoke"], **result["parts"]} for result in results.values()
+    ]
+    lines += [f"{name:14}" + "".join(f"{column[name] / 1e3:30,.1f}" for column in columns) for name in columns[0]]
+    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,15 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EmulationError as error:
         print(f"arm_instructions: {error}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(results, indent=1))
-        return 0
-    first = next(iter(results.values()))
-    print(f"{first['model']}, {len(first['streams'])} streams, thousands of instructions of a new frame")
-    print(f"{'':14}" + "".join(f"{_BOARDS[name]:>30}" for name in results))
-    for name in ("update", "invoke", *first["parts"]):
-        counts = (result[name] if name in result else result["parts"][name] for result in results.values())
-        print(f"{name:14}" + "".join(f"{count / 1e3:30,.1f}" for count in counts))
+    print(json.dumps(results, indent=1) if options.json else table(results))
     return 0
 
 

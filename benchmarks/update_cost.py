@@ -2,7 +2,8 @@
 """What a whole `Stream.update` costs beside the interpreter's bare invoke of the same graph: one thread, one run.
 
 The two take turns, pose by pose, so that whatever else the machine does meets both alike; medians are compared. Poses
-come at the model's own rate, so that every update computes a frame.
+come at the model's own rate, so that every update computes a frame. Of a model that takes several frames a call, a turn
+is as many updates, and both figures are those of one frame.
 
     python benchmarks/update_cost.py [--model irds9] [--updates N] [--json]
 """
@@ -33,14 +34,17 @@ def measure(model: str, updates: int) -> dict[str, Any]:
     to_and_fro = [*poses, *poses[-2:0:-1]]
     stream = recognizer.stream()
     whole, invoke = [], []
-    for index in range(updates + _WARM_UP):
-        pose, t = to_and_fro[index % len(to_and_fro)], index / recognizer.info.fps
+    hop = recognizer.info.hop  # frames a call of the network: so many updates share it
+    for turn in range(updates + _WARM_UP):
+        frames = range(turn * hop, (turn + 1) * hop)
+        coming = [(to_and_fro[index % len(to_and_fro)], index / recognizer.info.fps) for index in frames]
         started = perf_counter()
-        stream.update(pose, t)
+        for pose, t in coming:
+            stream.update(pose, t)
         between = perf_counter()
         bare.invoke()
-        invoke.append((perf_counter() - between) * 1e6)
-        whole.append((between - started) * 1e6)
+        invoke.append((perf_counter() - between) * 1e6 / hop)
+        whole.append((between - started) * 1e6 / hop)
     update_us, invoke_us = statistics.median(whole[_WARM_UP:]), statistics.median(invoke[_WARM_UP:])
     return {
         "model": recognizer.info.name,

@@ -1,8 +1,9 @@
 """Runs on the emulated processor: a streaming model's new frames, whole and in parts, between marks.
 
-Arguments: bundle, number of calls. Prints a JSON object: the model's name, and the names of what was called, in the
-order of the pairs of marks; the first pair holds as many calls of nothing. Each part is called alone, with what the
-stream itself would give it at a new frame.
+Arguments: bundle, number of calls. Prints a JSON object: what the model is, and what was called in the order of the
+pairs of marks, with the number of frames that a call stands for; the first pair holds as many calls of nothing. Each
+part is called alone, with what the stream itself would give it. A model that takes several frames a call is asked
+once for so many updates.
 """
 
 import json
@@ -28,32 +29,35 @@ def main() -> None:
     poses = recognizer.bundle.golden["poses"][0]
     to_and_fro = [*poses, *poses[-2:0:-1]]
 
-    def update(index: int) -> None:
-        result = stream.update(to_and_fro[index % len(to_and_fro)], index / info.fps)
-        if result.state != "ready":
-            raise SystemExit(f"update {index} computed no frame: {result.state}")
+    def update(call: int) -> None:
+        states = [
+            stream.update(to_and_fro[index % len(to_and_fro)], index / info.fps).state
+            for index in range(call * info.hop, (call + 1) * info.hop)
+        ]
+        if "ready" not in states:
+            raise SystemExit(f"updates gave no scores: {', '.join(states)}")
 
-    begun = 0  # updates so far: the model's window is full, and the check of poses is over
-    while begun < max(2 * info.window, len(to_and_fro)):
+    begun = 0  # until the check of poses is over
+    while begun * info.hop < len(to_and_fro):
         update(begun)
         begun += 1
 
-    names: list[str] = []
+    parts: dict[str, int] = {}
 
-    def count(name: str, call: Callable[[int], object]) -> None:
+    def count(name: str, call: Callable[[int], object], frames: int = 1) -> None:
         for index in range(_WARM_UP):
             call(index)
         os.getppid()
         for index in range(_WARM_UP, _WARM_UP + calls):
             call(index)
         os.getppid()
-        names.append(name)
+        parts[name] = frames
 
     count("nothing", lambda index: None)
-    count("update", lambda index: update(begun + index))
+    count("update", lambda index: update(begun + index), info.hop)
     scorer, gate = stream._scorer, stream._gate
     model, invoke = scorer._model, recognizer.runtime.graph("stream").invoke
-    count("invoke", lambda index: invoke())
+    count("invoke", lambda index: invoke(), info.hop)
 
     pose = to_and_fro[1]
     late = stream._clock.now
@@ -65,26 +69,26 @@ def main() -> None:
     frame = stream._preprocessor(frame)
     if gate is not None:
         count("gate", lambda index: gate.moving(frame))
-    count("scorer", lambda index: scorer.logits(frame))
     before, units = stream._preprocessor(to_and_fro[0][None])[0], info.preprocess.units
     count("streams", lambda index: to_streams(frame, before, info.layout, info.streams, units))
-    inputs = {name: x[0] for name, x in to_streams(frame, before, info.layout, info.streams, units).items()}
-    count("step", lambda index: model.step(inputs))
-    logits = scorer.logits(frame)
-    count("fusion", lambda index: fuse(logits, info.fusion, info.temperature))
-    count("scores", lambda index: fuse(logits, info.fusion, info.temperature, info.familiarity))
+    inputs = to_streams(frame.repeat(info.hop, axis=0), before, info.layout, info.streams, units)
+    count("step", lambda index: model.step(inputs), info.hop)
+    logits = model.step(inputs)[None]
+    count("fusion", lambda index: fuse(logits, info.fusion, info.temperature), info.hop)
+    count("scores", lambda index: fuse(logits, info.fusion, info.temperature, info.familiarity), info.hop)
     scores = fuse(logits, info.fusion, info.temperature, info.familiarity)[0]
-    count("decision", lambda index: stream._decider.update(scores, late + 2e3 + index / info.fps))
+    count("decision", lambda index: stream._decider.update(scores, late + 2e3 + index / info.fps), info.hop)
     decision, settings = stream._decider.current, recognizer.decision
     count("result", lambda index: make_result(info, settings, "ready", scores, decision, late, 1.0))
     features = {
         "streams": list(info.streams),
+        "frames_a_call": info.hop,
         "gate": gate is not None,
         "familiarity": info.familiarity is not None,
         "numpy": np.__version__,
         "python": sys.version.split()[0],
     }
-    print(json.dumps({"model": info.name, **features, "parts": names}))
+    print(json.dumps({"model": info.name, **features, "parts": parts}))
 
 
 if __name__ == "__main__":

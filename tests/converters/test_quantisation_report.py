@@ -51,7 +51,7 @@ def line(weight: float = 1.0) -> Graph:
 
 def test_noise_of_a_layer_is_that_of_rounding_it() -> None:
     rng = np.random.default_rng(0)
-    clips = rng.normal(size=(50, 1, 3)).astype(np.float32)
+    clips = rng.normal(size=(32, 1, 3)).astype(np.float32)
     graph = line()
     known = quantisation_of(graph, calibrate(graph, {"a": clips}))
     layers = layers_of(graph, known, {"a": clips})

@@ -151,7 +151,7 @@ def xnpy(folder: Path, prefix: str = "", clips: int = 3, joints: int = 25, **cha
     folder.mkdir(exist_ok=True)
     x = np.zeros((clips, 3, 6, joints, 2), np.float32)
     for row in range(clips):
-        x[row, :, : row + 2, :, 0] = RNG.uniform(0.1, 1, size=(3, row + 2, joints))
+        x[row, :, : row + 2, :, 0] = RNG.uniform(1, 2, size=(3, row + 2, joints))
     names = [f"S001C00{row + 1}P00{row + 1}R001A001.skeleton" for row in range(clips)]
     values = {"x": x, "label": (names, list(range(clips)))} | changes
     np.save(folder / (f"{prefix}_data_joint.npy" if prefix else "x.npy"), values["x"])

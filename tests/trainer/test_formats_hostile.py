@@ -85,8 +85,9 @@ def npy(header: bytes) -> bytes:
 )
 def test_headers_that_numpy_stumbles_over_are_refused(header: bytes, tmp_path: Path, refused: Refuse) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
-        archive.writestr("x_train.npy", npy(header))
-    assert "x_train" in refused("seq-npz", tmp_path / "a.npz")
+        for name in ("x_train", "xyz"):
+            archive.writestr(f"{name}.npy", npy(header))
+    assert "xyz" in refused("seq-npz", tmp_path / "a.npz")
     assert "x_train" in refused("ctrgcn-npz", tmp_path / "a.npz")
     (tmp_path / "x.npy").write_bytes(npy(header))
     assert "x.npy" in refused("xnpy", tmp_path)
@@ -174,7 +175,7 @@ def person(**changes: Any) -> dict[str, Any]:
 def test_bad_coco_is_named(content: Any, message: str, tmp_path: Path, refused: Refuse) -> None:
     (tmp_path / "wave").mkdir()
     (tmp_path / "wave" / "a.json").write_text(json.dumps(content))
-    text = refused("coco-json", tmp_path)
+    text = refused("coco-json", tmp_path, "--fps", 30)
     assert "a.json" in text
     assert message in text
 
@@ -184,7 +185,7 @@ def test_json_is_limited(size: int, tmp_path: Path, refused: Refuse) -> None:
     (tmp_path / "wave").mkdir()
     with (tmp_path / "wave" / "a.json").open("wb") as file:
         file.truncate(size)  # takes no space on disk
-    text = refused("coco-json", tmp_path)
+    text = refused("coco-json", tmp_path, "--fps", 30)
     assert f"at most {MAX_JSON_BYTES} bytes" in text
 
 
@@ -316,7 +317,7 @@ def test_what_a_reader_does_not_foresee_names_the_file(
     assert "bad.json" in outcome.what
     assert "what happened" in outcome.got
     np.savez(tmp_path / "a.npz", x_train=np.ones((1, 4, 150)), y_train=[0], x_test=np.ones((1, 4, 150)), y_test=[0])
-    monkeypatch.setattr(containers, "joints", lambda *_: next(read("")))
+    monkeypatch.setattr(containers, "class_names", lambda *_: next(read("")))
     assert main(["import", "ctrgcn-npz", str(tmp_path / "a.npz"), str(tmp_path / "out")]) == 2
     text = capsys.readouterr().err
     assert "a.npz" in text

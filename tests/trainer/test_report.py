@@ -460,6 +460,7 @@ def test_conversion_stages_become_rows() -> None:
     [
         (lambda p: p.pop("runs"), "runs"), (lambda p: p["runs"].append(3), r"runs\[1\]"),
         (lambda p: p["runs"][0].update(load_ms="fast"), "load_ms"), (lambda p: p.update(format=1), "format 1"),
+        (lambda p: p.update(format=2), "format 2"),
         (lambda p: p["runs"][0]["update_ms"].pop("p50"), "p50"), (lambda p: p["machine"].update(model=[]), "model"),
         (lambda p: p["runs"][0].update(updates=True), "updates"),
     ],

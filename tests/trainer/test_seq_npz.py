@@ -104,7 +104,8 @@ def test_people_and_unseen_skeletons(tmp_path: Path) -> None:
 
 
 def test_without_optional_arrays(tmp_path: Path) -> None:
-    dataset = load(tmp_path, name=None, subject=None, view=None, is_test=None, scale=None)
+    metres = arrays()["xyz"] * np.float32(2e-4)
+    dataset = load(tmp_path, name=None, subject=None, view=None, is_test=None, scale=None, xyz=metres)
     assert dataset.name[0] == "some_00000"
     assert (dataset.subject == -1).all()
     assert dataset.splits == {}

@@ -13,7 +13,7 @@ def format_report(report: ConversionReport) -> str:
     """The report of a bundle."""
     lines = [
         *_stage_table(report.stages),
-        f"{report.stages[-1].name} against torch: agreement {100 * report.agreement:.2f} % "
+        f"{report.precision} against torch: agreement {100 * report.agreement:.2f} % "
         f"on {report.golden_clips} golden clips, one window each (calibrated on {report.calibration_clips})",
         *_whole_clips(report),
         *_layers(report),

@@ -137,7 +137,8 @@ class _Arrays:
 
     def __getitem__(self, key: str) -> npt.NDArray[Any]:
         if key not in self._arrays:
-            raise self.error(key, "an array of this name", "arrays " + ", ".join(self._arrays))
+            found = ", ".join(self._arrays) or "none that the format has"
+            raise self.error(key, "an array of this name", f"arrays: {found}")
         return self._arrays[key]
 
     def error(self, key: str, expected: str, got: str) -> DataError:

@@ -148,7 +148,11 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[_Found,
     said: Units | None = options.own.get("units")
     units: Units = said or ("pixels" if content.metres is False else "metres")
     found = _Found(
-        measures_of(options, layout, units), said is not None, fps or DEFAULT_FPS, options.fps is not None, second
+        measures_of(options, layout, units),
+        said is not None,
+        DEFAULT_FPS if fps is None else fps,
+        options.fps is not None,
+        second,
     )
     assumed = [] if fps is not None else [ASSUMED_RATE]
     if unit is None:
