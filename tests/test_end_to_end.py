@@ -12,8 +12,8 @@ import pytest
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "end_to_end.py"
 SHORT = (
-    "pretrain.steps=4", "pretrain.width=32", "finetune.steps=40", "align.steps=60", "distill.steps=150",
-    "distill.warmup=5", "evaluate.probe_steps=50",
+    "pretrain.steps=4", "pretrain.warmup=0", "pretrain.width=32", "finetune.steps=40", "align.steps=60",
+    "distill.steps=150", "distill.warmup=5", "evaluate.probe_steps=50",
 )  # fmt: skip
 
 
