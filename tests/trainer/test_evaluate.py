@@ -41,6 +41,7 @@ def test_top5_and_class_mean_by_hand() -> None:
     scores = np.array([[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [0, 9, 0, 0, 0, 0]], np.float32)
     assert top5(scores, np.array([4, 5, 1])) == pytest.approx(2 / 3)
     assert top5(scores[:, :5], np.array([4, 4, 1])) is None
+    assert top5(scores[2:], np.array([0])) == 0.0  # one neighbour's vote says nothing of the second best
     label = np.array([0, 0, 0, 0, 1, 2])
     guess = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2, 2]]
     assert class_mean(guess, label) == pytest.approx((0.75 + 0.0 + 1.0) / 3)

@@ -36,11 +36,13 @@ def top1(scores_NK: Scores, label_N: IntArray) -> float:
 
 
 def top5(scores_NK: Scores, label_N: IntArray) -> float | None:
-    """Share of rows with fewer than five scores above the label's; None with five classes or fewer."""
+    """Share of rows whose label is among the five largest scores, ties counted against it; None with five classes or
+    fewer.
+    """
     if scores_NK.shape[1] <= 5:
         return None
     own_N1 = np.take_along_axis(scores_NK, label_N[:, None], axis=1)
-    return float(((scores_NK > own_N1).sum(axis=1) < 5).mean())
+    return float(((scores_NK >= own_N1).sum(axis=1) <= 5).mean())
 
 
 def class_mean(scores_NK: Scores, label_N: IntArray) -> float:
