@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from contest import Call, contest
 from torch import nn
 
 from asma_converters import convert
@@ -21,28 +20,12 @@ from asma_edge.bundle import read_bundle
 from asma_edge.skeleton import FloatArray
 from asma_trainer.student_file import StudentFile
 
-WARM_UP = 10
-
-Call = Callable[[], object]
-
 
 @dataclass(frozen=True)
 class Missing:
     """Why a contestant does not take part."""
 
     why: str
-
-
-def contest(calls: Mapping[str, Call], repeats: int) -> dict[str, tuple[float, float]]:
-    """{name: (median, least) milliseconds}, one call each in turn."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(repeats + WARM_UP):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if number >= WARM_UP:
-                times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: (statistics.median(values), min(values)) for name, values in times.items()}
 
 
 def times_of(contestants: Mapping[str, Call | Missing], repeats: int) -> dict[str, Any]:

@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from contest import contest
 from contestants import (
     Call,
     Files,
     Missing,
-    contest,
     convert_all,
     eager_call,
     litert_call,

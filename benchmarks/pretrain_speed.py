@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import torch
+from contest import contest
 from plain_pretraining import PlainStep
 from torch import Tensor
 
@@ -30,7 +29,6 @@ from asma_trainer.methods.registry import method_of
 from asma_trainer.recipe.recipe import load_recipe
 
 LAYOUT = get_layout("ntu25")
-WARM_UP = 1
 
 
 def clips(count: int, people: int, frames: int) -> Batch:
@@ -84,18 +82,6 @@ def steps(batch: int, people: int, width: int, bf16: bool) -> dict[str, Callable
     }
 
 
-def contest(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """{name: median seconds}, one call each in turn."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(repeats + WARM_UP):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if number >= WARM_UP:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the contest; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = {}
     for people in options.people:
         calls = steps(options.batch, people, options.width, options.precision == "bf16")
-        seconds = contest(calls, options.repeats)
+        medians = contest(calls, options.repeats, warm_up=1)
+        seconds = {name: median / 1e3 for name, (median, _) in medians.items()}
         rows[str(people)] = {"ours_s": seconds["ours"], "plain_s": seconds["plain"]}
         rows[str(people)]["ratio"] = seconds["plain"] / seconds["ours"]
         if options.profile:

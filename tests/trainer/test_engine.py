@@ -135,7 +135,7 @@ def test_batch_statistics_are_measured_with_the_final_weights_and_without_dropou
 
 
 def test_dropout_and_views_have_random_numbers_of_their_own() -> None:
-    for _, _, generator in loop.seeded_batches(Batches(), range(3), 5, Compute()):
+    for _, generator in loop.seeded_batches(Batches(), range(3), 5, Compute()):
         assert not torch.rand(100).equal(torch.rand(100, generator=generator))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from asma_trainer.data.dataset import DatasetInfo
-from asma_trainer.engine.schedule import seed_of
+from asma_trainer.engine.schedule import seed_of_work
 from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.registry import backbone
 from asma_trainer.models.stgcn import STGCNConfig
@@ -33,7 +33,7 @@ def initial_encoders(info: DatasetInfo, recipe: Recipe, names: Sequence[str], st
     They depend on the recipe's seed and the stream alone; the caller's random numbers are left as they were.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(recipe.seed, *f"pretrain/{stream}".encode()))
+        torch.manual_seed(seed_of_work(recipe.seed, "pretrain", stream))
         return build_encoders(info, recipe, names)
 
 

@@ -27,7 +27,7 @@ from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
 from asma_trainer.engine.compute import Compute, compute
 from asma_trainer.engine.loop import fit, seeded_batches
-from asma_trainer.engine.schedule import seed_of
+from asma_trainer.engine.schedule import seed_of_work
 from asma_trainer.engine.statistics import measure_statistics, statistics_steps
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.evaluation.evaluator import Evaluator
@@ -178,7 +178,7 @@ class Run:
 
     def _train(self, stage: Stage, unit: str) -> None:
         recipe, schedule = self.recipe, stage.schedule(self.recipe)
-        seed = seed_of(recipe.seed, *f"{stage.name}/{unit}".encode())
+        seed = seed_of_work(recipe.seed, stage.name, unit)
         torch.manual_seed(seed)  # new weights depend on the stage alone, not on what ran before
         module = stage.build(self.info, recipe, unit)
         stage.start(module, self, unit)
@@ -203,14 +203,13 @@ class Run:
         stage, recipe = STAGE["pretrain"], self.recipe
         encoders = initial_encoders(self.info, recipe, method_of(recipe).encoder_names, stream)
         encoders.to(self.compute.device)
-        seed = seed_of(recipe.seed, *f"pretrain/{stream}".encode())
+        seed = seed_of_work(recipe.seed, stage.name, stream)
         steps = statistics_steps(stage.schedule(recipe).steps)
         with torch.random.fork_rng(devices=[]):
-            batches = seeded_batches(self._batches(stage, seed), steps, seed, self.compute)
             measure_statistics(
                 encoders,
                 lambda batch, _: pass_clean(encoders, batch, self.info, stream),
-                ((batch, generator) for _, batch, generator in batches),
+                seeded_batches(self._batches(stage, seed), steps, seed, self.compute),
             )
         return encoders
 

@@ -100,8 +100,7 @@ def fit(
     if start < schedule.steps:
         _train(folder, stage, optimiser, batches, schedule, start, seed, digest, compute, title)
         steps = statistics_steps(schedule.steps)
-        measured = ((batch, generator) for _, batch, generator in seeded_batches(batches, steps, seed, compute))
-        measure_statistics(stage, stage.measure, measured)
+        measure_statistics(stage, stage.measure, seeded_batches(batches, steps, seed, compute))
         if compute.main:
             _check_weights(stage, schedule.steps - 1, title)
             save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest)
@@ -131,7 +130,8 @@ def _train(
     saved, pause = time.monotonic(), CHECKPOINT_SECONDS
     finite = torch.tensor(start, device=compute.device)  # steps whose losses, and all before, were finite
     stage.train()
-    for step, batch, generator in seeded_batches(batches, range(start, schedule.steps), seed, compute):
+    steps = range(start, schedule.steps)
+    for step, (batch, generator) in zip(steps, seeded_batches(batches, steps, seed, compute), strict=True):
         rate = learning_rate(schedule, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -191,7 +191,7 @@ def _diverged(title: str, step: int, got: str) -> RecipeError:
 
 def seeded_batches(
     batches: Dataset[Batch], steps: range, seed: int, compute: Compute
-) -> Iterator[tuple[int, Batch, torch.Generator]]:
+) -> Iterator[tuple[Batch, torch.Generator]]:
     """The steps' batches on the device, with the generator of their views; torch's own numbers, which dropout takes,
     are seeded anew at each step, too.
     """
@@ -205,4 +205,4 @@ def seeded_batches(
     for step, batch in zip(steps, loader, strict=True):
         torch.manual_seed(seed_of(seed, step, compute.rank, _NETWORK))
         views = torch.Generator().manual_seed(seed_of(seed, step, compute.rank, _VIEWS))
-        yield step, batch.to(compute.device), views
+        yield batch.to(compute.device), views

@@ -15,6 +15,11 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     return schedule.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
+def seed_of_work(seed: int, stage: str, unit: str) -> int:
+    """The seed of all that a stage draws for a unit of its work."""
+    return seed_of(seed, *f"{stage}/{unit}".encode())
+
+
 def seed_of(*parts: int) -> int:
     """One 63-bit seed from several numbers (splitmix64, so that neighbours are unrelated)."""
     state = 0
