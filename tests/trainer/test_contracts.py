@@ -61,7 +61,7 @@ def test_the_toy_method_of_the_guide_trains_and_is_probed(
     assert len(losses) == 4
     assert len(set(losses)) == 4
     rows = [row.stage for row in run.results.accuracy]
-    assert rows == ["untrained linear", "untrained linear 1-NN", "linear", "linear 1-NN"]
+    assert rows == ["untrained linear", "untrained linear 1-NN", "linear", "linear 1-NN", "fine-tuned"]
     pretrained, finetuned = (run.trained(stage, "joint").encoders for stage in ("pretrain", "finetune"))
     assert list(pretrained) == list(finetuned) == ["encoder"]
     with pytest.raises(RecipeError, match="two encoders"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from asma_trainer.evaluation.scores import classifier_scores, clip_scores, dense
 from asma_trainer.models.teacher import Teacher
 from asma_trainer.networks import build_encoders, build_student
 from asma_trainer.recipe.recipe import Recipe
+from asma_trainer.run import Run
 from asma_trainer.views.streams import stream_input
 from asma_trainer.vocabulary import ENCODERS
 
@@ -92,6 +94,26 @@ def test_encoders_are_probed_side_by_side_alone_and_as_their_mean(
         assert whole.shape == (len(clips), 16)
         np.testing.assert_array_equal(whole, np.concatenate([first, second], axis=1))
         np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-6)
+
+
+def test_fine_tuned_encoders_are_scored_one_by_one(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    settings = ('data.sampling="clip"', 'student.kind="paper"', "finetune.steps=20", 'stages=["finetune", "evaluate"]')
+    run = Run(tmp_path, waves, tiny_recipe('streams=["joint"]', "fusion=[1.0]", *settings))
+    run.stages()
+    found = {row.stage: row.streams["joint"] for row in run.results.accuracy}
+    module, clips, right = run.trained("finetune", "joint"), waves.split("test"), dict.fromkeys(ENCODERS, 0)
+    for clip in clips:
+        frames = torch.from_numpy(evaluation_windows(waves, int(clip), run.recipe.data, 1)[0])
+        zero = torch.zeros(1, dtype=torch.int64)
+        x = stream_input(Batch(frames, zero, zero), waves.info, "joint")
+        for name in ENCODERS:
+            with torch.no_grad():
+                features = module.encoders[name](x)[0].mean(dim=(0, 1))
+            logits = module.heads[name].weight @ features + module.heads[name].bias
+            right[name] += int(logits.argmax()) == waves.label[clip]
+    assert {name: found[f"fine-tuned {name}"] for name in ENCODERS} == {n: k / len(clips) for n, k in right.items()}
 
 
 def test_every_window_of_a_clip_is_scored(pairs: PreparedDataset, tiny_recipe: MakeRecipe) -> None:

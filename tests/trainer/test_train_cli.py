@@ -44,8 +44,8 @@ def test_a_run_leaves_everything_it_should_and_nothing_else(trained: Path, waves
     stages = [row["stage"] for row in results["accuracy"]]
     assert stages == [
         "untrained linear", "untrained linear hdlm", "untrained linear ldhm", "untrained linear average",
-        "untrained linear 1-NN", "linear", "linear hdlm", "linear ldhm", "linear average", "linear 1-NN", "teacher",
-        "label-only student", "student",
+        "untrained linear 1-NN", "linear", "linear hdlm", "linear ldhm", "linear average", "linear 1-NN",
+        "fine-tuned hdlm", "fine-tuned ldhm", "teacher", "label-only student", "student",
     ]  # fmt: skip
     for row in results["accuracy"]:
         assert set(row["streams"]) == {"joint", "motion"}

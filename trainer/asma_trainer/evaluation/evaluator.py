@@ -28,6 +28,7 @@ from asma_trainer.evaluation.scores import (
     with_fused,
 )
 from asma_trainer.models.backbone import Encoders
+from asma_trainer.models.headed import HeadedEncoder
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import Teacher
 from asma_trainer.recipe.recipe import Recipe
@@ -61,7 +62,7 @@ class Evaluator:
         weights = self.recipe.stream_weights
         return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
 
-    def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
+    def classify(self, models: Mapping[str, Teacher | Student | HeadedEncoder]) -> dict[str, Scores]:
         """{stream or "fused": (N, K)} scores of the test clips, by the same windows whatever the model."""
         recipe, windows = self.recipe, {}
         stride = recipe.evaluate.score_stride

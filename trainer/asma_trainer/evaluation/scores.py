@@ -15,6 +15,7 @@ from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.data.windows import device_frames, evaluation_windows, window_starts
 from asma_trainer.engine.compute import Compute
 from asma_trainer.models.backbone import Encoders
+from asma_trainer.models.headed import HeadedEncoder
 from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import Teacher
@@ -83,7 +84,7 @@ def encoder_features(encoders: Encoders, info: DatasetInfo, stream: str) -> Wind
     return function
 
 
-def classifier_scores(model: Teacher | Student, info: DatasetInfo, stream: str) -> WindowFunction:
+def classifier_scores(model: Teacher | Student | HeadedEncoder, info: DatasetInfo, stream: str) -> WindowFunction:
     """(n, K) softmax scores."""
 
     def function(batch: Batch) -> Tensor:

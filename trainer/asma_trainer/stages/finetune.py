@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo
 from asma_trainer.engine.loop import Metrics, Trainable
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import Accuracy
+from asma_trainer.evaluation.scores import Scores
 from asma_trainer.losses.classification import cross_entropy
 from asma_trainer.methods.registry import method_of
 from asma_trainer.models.backbone import Encoders
-from asma_trainer.models.pooling import mean_over_people, pool
+from asma_trainer.models.headed import HeadedEncoder
 from asma_trainer.networks import build_encoders
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.stages.base import Past, Stage, each_stream
@@ -35,10 +38,14 @@ class Finetuning(Trainable):
         view = self.augment(batch, generator)
         x = stream_input(view, self.info, self.stream)
         metrics: Metrics = {}
-        for name, encoder in self.encoders.items():
-            features = mean_over_people(pool(encoder(x)), view.owner, view.clips)
-            metrics[name] = cross_entropy(self.heads[name](features), view.label, self.smoothing)
+        for name in self.encoders:
+            logits = self.headed(name)(x, view.owner, view.clips)
+            metrics[name] = cross_entropy(logits, view.label, self.smoothing)
         return torch.stack(list(metrics.values())).sum(), {name: value.detach() for name, value in metrics.items()}
+
+    def headed(self, name: str) -> HeadedEncoder:
+        """An encoder with its head."""
+        return HeadedEncoder(self.encoders[name], self.heads[name])
 
 
 def _start(module: Finetuning, past: Past, unit: str) -> None:
@@ -55,10 +62,21 @@ def last_encoders(past: Past, stream: str) -> Encoders:
     return trained.encoders
 
 
+def _score(evaluator: Evaluator, past: Past) -> tuple[list[Accuracy], dict[str, Scores] | None]:
+    """Each encoder with its head; the students' scores are others."""
+    trained: dict[str, Finetuning] = {stream: past.trained("finetune", stream) for stream in past.recipe.streams}
+    names = method_of(past.recipe).encoder_names
+    rows = []
+    for name in names:
+        scores = evaluator.classify({stream: module.headed(name) for stream, module in trained.items()})
+        rows += evaluator.accuracies(f"fine-tuned {name}" if len(names) > 1 else "fine-tuned", scores)
+    return rows, None
+
+
 FINETUNE = Stage(
     name="finetune",
     help="train each encoder end to end with a linear head",
-    scored="",  # as part of the teacher
+    scored="fine-tuned encoders",
     schedule=lambda recipe: recipe.finetune,
     augment=lambda recipe: recipe.augment,
     sections=lambda _: ("encoder", "labels", "augment", "finetune"),
@@ -67,4 +85,5 @@ FINETUNE = Stage(
     labels=True,
     build=Finetuning,
     start=_start,
+    score=_score,
 )
