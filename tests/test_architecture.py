@@ -36,6 +36,7 @@ STOREYS = (
     ("run",),
     ("sweep",),
     ("report", "calibration"),
+    ("paper",),
     ("cli",),
     ("commands", ""),  # "": the package itself, the public API
 )

@@ -18,7 +18,7 @@ import re
 import shutil
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGE
 
 MAX_RUNS = 1000
+
+NamedRun = tuple[str, Run]  # by its setting
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,29 @@ def sweep(
     """
     dataset = data if isinstance(data, PreparedDataset) else PreparedDataset.open(data)
     out, compute = Path(out), compute or Compute()
-    settings = list(_settings(vary))
+    runs = runs_of(dataset, recipe, out, list(_settings(vary)), seeds=seeds, overrides=overrides, compute=compute)
+    train_runs(runs, lambda done: _write(out, done))
+    return _rows(runs)
+
+
+def runs_of(
+    dataset: PreparedDataset,
+    recipe: str | Path,
+    out: Path,
+    settings: Sequence[tuple[str, Sequence[str]]],
+    *,
+    seeds: Sequence[int],
+    overrides: Sequence[str],
+    compute: Compute,
+) -> list[NamedRun]:
+    """The runs of every setting with every seed, untouched: ``OUT/<setting>/seed-<n>``.
+
+    Args:
+        settings: (name, overrides) of each; they go before ``overrides``, which are for all of them.
+
+    Raises:
+        RecipeError, DataError, CheckpointError: as `sweep`.
+    """
     if not seeds or len(set(seeds)) < len(seeds) or not 0 < len(settings) * len(seeds) <= MAX_RUNS:
         raise RecipeError(
             "unusable sweep",
@@ -89,21 +113,32 @@ def sweep(
             got=f"{len(settings)} settings and seeds {list(seeds)}",
             hint="vary fewer keys or values",
         )
-    runs: list[tuple[str, Run]] = []
+    runs: list[NamedRun] = []
     for name, setting in settings:
         for seed in seeds:
             values = load_recipe(recipe, [*overrides, *setting, f"seed={seed}"])
-            runs.append((name, _run(out / _folder(name) / f"seed-{seed}", dataset, values, compute)))
+            runs.append((name, _run(run_folder(out, name, seed), dataset, values, compute)))
+    return runs
+
+
+def train_runs(
+    runs: Sequence[NamedRun], after: Callable[[Sequence[NamedRun]], None], beside: Sequence[Run] = ()
+) -> None:
+    """Train and evaluate each run that is not finished; what an earlier one has in common with it is copied.
+
+    Args:
+        after: is given all runs that are done so far once more of them are; in the main process.
+        beside: other runs, whose finished work may be copied as well.
+    """
     for number, (name, run) in enumerate(runs):
-        if not _finished(run):
+        if not finished(run):
             print(f"sweep: {name}, seed {run.recipe.seed} ({number + 1} of {len(runs)})", file=sys.stderr, flush=True)
-            if compute.main:
-                _share(run, [other for _, other in runs[:number]])
-            compute.wait()
+            if run.compute.main:
+                _share(run, [*(other for _, other in runs[:number]), *beside])
+            run.compute.wait()
             run.stages()
-        if compute.main:
-            _write(out, runs[: number + 1])
-    return _rows(runs)
+        if run.compute.main:
+            after(runs[: number + 1])
 
 
 def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:
@@ -140,12 +175,13 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| setting | split | " + " | ".join(stages) + " |", "|---" * (len(stages) + 2) + "|"]
     first = {row.split: row for row in reversed(rows)}
     for row in rows:
-        cells = [_cell(row.figures.get(stage, ()), first[row.split].figures.get(stage, ())) for stage in stages]
+        cells = [accuracy_cell(row.figures.get(stage, ()), first[row.split].figures.get(stage, ())) for stage in stages]
         lines.append(f"| {row.setting.replace('|', '/')} | {row.split} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(figures: Sequence[float], first: Sequence[float]) -> str:
+def accuracy_cell(figures: Sequence[float], first: Sequence[float]) -> str:
+    """Mean ± deviation in per cent of the fractions that seeds reached, and p of the paired test against ``first``."""
     if not figures:
         return ""
     text = f"{100 * statistics.mean(figures):.1f}"
@@ -163,8 +199,9 @@ def _settings(vary: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, list[str
         yield ", ".join(overrides).replace('"', "") or "recipe", overrides
 
 
-def _folder(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9=._-]+", "_", name)[:120]
+def run_folder(out: Path, name: str, seed: int) -> Path:
+    """Where the run of a setting with a seed lies."""
+    return out / re.sub(r"[^A-Za-z0-9=._-]+", "_", name)[:120] / f"seed-{seed}"
 
 
 def _run(folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> Run:
@@ -186,7 +223,8 @@ def _run(folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Comput
     return Run(folder, dataset, recipe, compute)
 
 
-def _finished(run: Run) -> bool:
+def finished(run: Run) -> bool:
+    """Whether a run is evaluated."""
     return (run.folder / "evaluate" / "config.toml").exists()
 
 
@@ -212,7 +250,7 @@ def _copy(source: Path, target: Path) -> None:
     temporary.rename(target)
 
 
-def _rows(runs: Sequence[tuple[str, Run]]) -> list[Row]:
+def _rows(runs: Sequence[NamedRun]) -> list[Row]:
     figures: dict[tuple[str, str], dict[str, list[float]]] = {}
     for name, run in runs:
         for row in Results.load(run.folder / "evaluate").accuracy:
@@ -224,7 +262,7 @@ def _rows(runs: Sequence[tuple[str, Run]]) -> list[Row]:
     ]
 
 
-def _write(out: Path, runs: Sequence[tuple[str, Run]]) -> None:
+def _write(out: Path, runs: Sequence[NamedRun]) -> None:
     rows = _rows(runs)
     values = [{"setting": row.setting, "split": row.split, "accuracy": row.figures} for row in rows]
     with atomic_file(out / "sweep.json") as temporary:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from asma_trainer.recipe.recipe import recipe_names
 
 Item = TypeVar("Item")
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -50,3 +54,28 @@ def ended_by_signals() -> Iterator[None]:
 def progress(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
     """The items, behind a bar on a terminal, as they are elsewhere."""
     return iter(tqdm(items, total=total, unit=" clips", disable=not sys.stderr.isatty()))
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Data, recipe, folder and where to compute: what every command that trains takes."""
+    parser.add_argument("--data", type=Path, required=True, metavar="D", help="prepared data set (see asma-data)")
+    parser.add_argument(
+        "--recipe", required=True, metavar="R", help=f"{', '.join(recipe_names())}, or the path of a .toml file"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, or of all runs")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="override a recipe key (repeatable)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto")
+    parser.add_argument(
+        "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value

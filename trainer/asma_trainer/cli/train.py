@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
-from asma_trainer.cli import calibrate
-from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
+from asma_trainer.cli import calibrate, paper
+from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, add_training_arguments, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
 from asma_trainer.evaluation.results import Results, rows_of
-from asma_trainer.recipe.recipe import load_recipe, recipe_names
+from asma_trainer.recipe.recipe import load_recipe
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGES
@@ -39,11 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for name, text in _COMMANDS.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        stage.add_argument("--data", type=Path, required=True, metavar="D", help="prepared data set (see asma-data)")
-        stage.add_argument(
-            "--recipe", required=True, metavar="R", help=f"{', '.join(recipe_names())}, or the path of a .toml file"
-        )
-        stage.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, or of all runs")
+        add_training_arguments(stage)
         if name == "sweep":
             stage.add_argument(
                 "--vary",
@@ -53,15 +49,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="values of a recipe key (repeatable)",
             )
             stage.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="of each setting (0)")
-        stage.add_argument(
-            "--set", action="append", default=[], metavar="section.key=value", help="override a recipe key (repeatable)"
-        )
-        stage.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-        stage.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto")
-        stage.add_argument(
-            "--workers", type=_count, default=0, metavar="N", help="processes that prepare batches (default 0)"
-        )
-        stage.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    paper.add_parsers(stages)
     text = "one page and a summary of a finished run, and of the bundle made from it"
     report = stages.add_parser("report", help=text, description=text[0].upper() + text[1:] + ".")
     report.add_argument("out", type=Path, metavar="RUN", help="folder of the run; receives report.html, summary.json")
@@ -71,13 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = PreparedDataset.open(options.data)
         if options.stage == "sweep":
             return _sweep(options, dataset)
+        if options.stage in paper.COMMANDS:
+            return paper.main(options, dataset)
         recipe = load_recipe(options.recipe, options.set)
         with compute(options.device, options.precision, options.workers) as where:
             run = Run(options.out, dataset, recipe, where)

@@ -1,0 +1,1 @@
+"""The tables and figures of the ASMa paper, each from one command, on any data set."""

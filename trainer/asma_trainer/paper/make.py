@@ -1,0 +1,253 @@
+"""A table of the paper made on a data set: what there is to train, trained by `asma_trainer.sweep`, and printed.
+
+::
+
+    OUT/<setting>/seed-<n>/           the runs; tables that lie in one folder share them
+    OUT/table-<n>.md, table-<n>.json  renewed after every run
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asma_edge.files import atomic_file
+from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.engine.compute import Compute
+from asma_trainer.errors import CheckpointError, DataError, RecipeError
+from asma_trainer.evaluation.results import Results
+from asma_trainer.methods.registry import check_method, method_of
+from asma_trainer.networks import check_networks
+from asma_trainer.paper.definitions import FUSED, Cell, Figures, Given, Plan, Setting, Table
+from asma_trainer.paper.show import as_json, left_out, markdown
+from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES
+from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.run import Run
+from asma_trainer.sweep import NamedRun, finished, run_folder, runs_of, train_runs
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks tables and figures of.
+
+    Attributes:
+        dataset: to train and test on.
+        recipe: name or path.
+        out: folder of all runs.
+        overrides: ``section.key=value`` for every run; what a row is about overrules them.
+        seeds: of each run; None: those of the table.
+        sources: {name: data set} whose encoders are transferred.
+        compute: where.
+    """
+
+    dataset: PreparedDataset
+    recipe: str | Path
+    out: Path
+    overrides: Sequence[str] = ()
+    seeds: Sequence[int] | None = None
+    sources: Mapping[str, PreparedDataset] = dataclasses.field(default_factory=dict)
+    compute: Compute = dataclasses.field(default_factory=Compute)
+
+    def given(self) -> Given:
+        """What the rows of its tables depend on.
+
+        Raises:
+            RecipeError: the recipe is malformed or impossible.
+            DataError: it has no such training split.
+        """
+        recipe = load_recipe(self.recipe, self.overrides)
+        return Given(recipe, len(self.dataset.split(recipe.data.train)), tuple(self.sources))
+
+    def recipe_of(self, setting: Setting, seed: int) -> Recipe:
+        """The recipe of one run, without the place that its encoders come from.
+
+        Raises:
+            RecipeError: it is impossible.
+        """
+        return load_recipe(self.recipe, [*self.overrides, *_texts(setting.overrides), f"seed={seed}"])
+
+
+def plan(order: Order, number: str) -> Plan:
+    """Table ``number`` of the paper as far as the order's data and recipe allow.
+
+    Raises:
+        RecipeError: there is no such table, or the recipe allows no row.
+    """
+    if number not in TABLES:
+        raise RecipeError(
+            f"no table {number}",
+            expected="one of " + ", ".join(TABLES),
+            got=number,
+            hint="Table 2, of times on a device, is made by `asma-edge profile`",
+        )
+    return _possible(order, f"table-{number}", TABLES[number](order.given()))
+
+
+def plan_figure(order: Order, number: str) -> Plan:
+    """The runs behind figure ``number`` of the paper, where it sweeps a setting.
+
+    Raises:
+        RecipeError: the recipe allows none of them.
+    """
+    return _possible(order, f"figure-{number}", SWEPT_FIGURES[number](order.given()))
+
+
+def _possible(order: Order, name: str, table: Table) -> Plan:
+    seeds = tuple(order.seeds if order.seeds is not None else table.seeds)
+    problems = {setting.name: _problem(order, setting, seeds[0]) for setting in table.settings if seeds}
+    absent, rows, refused = dict(table.absent), [], next(filter(None, problems.values()), None)
+    for row in table.rows:
+        cells = {}
+        for column, cell in row.cells.items():
+            problem = problems.get(cell.setting.name)
+            reason = problem.got if problem else _lacks(order, cell, seeds[0] if seeds else 0)
+            if reason:
+                absent[f"{row.name}, {column}"] = reason
+            else:
+                cells[column] = cell
+        if cells:
+            rows.append(dataclasses.replace(row, cells=cells))
+    if not rows:
+        raise refused or RecipeError(
+            f"'{order.recipe}' allows no row of {name}",
+            expected="a recipe with what its rows show",
+            got="; ".join(dict.fromkeys(absent.values())),
+            hint="choose another recipe, or override it with --set",
+        )
+    return Plan(name, dataclasses.replace(table, rows=tuple(rows), absent=absent), seeds)
+
+
+def _problem(order: Order, setting: Setting, seed: int) -> RecipeError | None:
+    """Why a setting cannot be trained."""
+    try:
+        recipe = order.recipe_of(setting, seed)
+        check_networks(recipe, method_of(recipe).encoder_names)
+        check_method(recipe, len(order.dataset.split(recipe.data.train)))
+    except RecipeError as error:
+        return error
+    return None
+
+
+def _lacks(order: Order, cell: Cell, seed: int) -> str:
+    """Which stream a cell shows that its runs do not have; "" where they have it."""
+    streams = order.recipe_of(cell.setting, seed).streams
+    return "" if cell.stream in (FUSED, *streams) else f"the recipe has no stream '{cell.stream}'"
+
+
+def describe(order: Order, plan: Plan) -> str:
+    """What there is to train, in words: a line a setting."""
+    lines, total, done = [f"{plan.name}: {plan.table.title}"], 0, 0
+    for setting in plan.table.settings:
+        recipe = order.recipe_of(setting, plan.seeds[0])
+        ready = sum((run_folder(order.out, setting.name, s) / "evaluate" / "config.toml").exists() for s in plan.seeds)
+        total, done = total + len(plan.seeds), done + ready
+        work = ", ".join(f"{name} {_steps(recipe, name)}".strip() for name in recipe.stages)
+        origin = f" on encoders of {setting.source}" if setting.source else ""
+        streams = ", ".join(recipe.streams)
+        lines.append(f"  {setting.name} ({streams}): {work}{origin}; {ready} of {len(plan.seeds)} seeds finished")
+    lines.append(f"{total} runs, {done} finished; work that they have in common is done once")
+    return "\n".join([*lines, *left_out(plan.table)]) + "\n"
+
+
+def _steps(recipe: Recipe, stage: str) -> str:
+    return "" if stage == "evaluate" else str(getattr(recipe, stage).steps)
+
+
+def make(order: Order, plan: Plan) -> list[Figures]:
+    """Train what is not finished, write the table, and return its rows.
+
+    Raises:
+        RecipeError, DataError, CheckpointError: as `asma_trainer.sweep.sweep`.
+    """
+    runs = [run for setting in plan.table.settings for run in _runs(order, setting, plan.seeds)]
+    train_runs(runs, lambda done: _write(order, plan, done), _beside(order, plan))
+    return figures(plan, runs)
+
+
+def finished_runs(order: Order, plan: Plan) -> dict[str, list[Run]]:
+    """{setting: its runs}, once `make` has finished them."""
+    return {s.name: [run for _, run in _runs(order, s, plan.seeds)] for s in plan.table.settings}
+
+
+def _runs(order: Order, setting: Setting, seeds: Sequence[int]) -> list[NamedRun]:
+    runs: list[NamedRun] = []
+    for seed in seeds:
+        texts = _texts(setting.overrides)
+        if setting.source:
+            texts.append(f"pretrain.source={json.dumps(str(_pretrained(order, setting, seed)))}")
+        runs += runs_of(
+            order.dataset, order.recipe, order.out, [(setting.name, texts)],
+            seeds=[seed], overrides=order.overrides, compute=order.compute,
+        )  # fmt: skip
+    return runs
+
+
+def _pretrained(order: Order, setting: Setting, seed: int) -> Path:
+    """The folder of a run that has pretrained on a setting's source; it is run to its end first.
+
+    It sees the split that the recipe trains on where the source has it, else all clips: they are of other people.
+    """
+    recipe, dataset = order.recipe_of(setting, seed), order.sources[setting.source]
+    split = recipe.data.train if recipe.data.train in dataset.splits else "all"
+    recipe = dataclasses.replace(
+        recipe,
+        stages=("pretrain",),
+        data=dataclasses.replace(recipe.data, train=split, test=(split,)),
+        student=dataclasses.replace(recipe.student, idle_label=None),
+    )
+    folder = run_folder(order.out, f"source-{setting.source}-{recipe.pretrain.method}", seed)
+    Run(folder, dataset, recipe, order.compute).stages()
+    return folder
+
+
+def _beside(order: Order, plan: Plan) -> list[Run]:
+    """The runs of other tables in the same folder, from which work may be copied."""
+    given, own = order.given(), {setting.name for setting in plan.table.settings}
+    others = {s.name: s for define in (*TABLES.values(), *SWEPT_FIGURES.values()) for s in define(given).settings}
+    runs = []
+    for setting in others.values():
+        for seed in plan.seeds:
+            folder = run_folder(order.out, setting.name, seed)
+            if setting.name not in own and not setting.source and folder.exists():
+                try:
+                    runs.append(Run(folder, order.dataset, order.recipe_of(setting, seed), order.compute))
+                except (RecipeError, DataError, CheckpointError):
+                    continue
+    return runs
+
+
+def figures(plan: Plan, runs: Sequence[NamedRun]) -> list[Figures]:
+    """The rows of a table, from those of its runs that are finished."""
+    found: dict[tuple[str, str, str, str], list[float]] = {}
+    splits: dict[str, None] = {}
+    for name, run in runs:
+        for scored in Results.load(run.folder / "evaluate").accuracy if finished(run) else ():
+            splits[scored.split] = None
+            for stream, value in {**scored.streams, FUSED: scored.fused}.items():
+                if value is not None:
+                    found.setdefault((name, scored.split, scored.stage, stream), []).append(value)
+    rows = []
+    for split in splits:
+        for row in plan.table.rows:
+            values = {
+                column: tuple(found.get((cell.setting.name, split, cell.stage, cell.stream), ()))
+                for column, cell in row.cells.items()
+            }
+            rows.append(Figures(row, split, values))
+    return rows
+
+
+def _write(order: Order, plan: Plan, runs: Sequence[NamedRun]) -> None:
+    rows = figures(plan, runs)
+    for suffix, text in (("md", markdown(plan, rows)), ("json", json.dumps(as_json(plan, rows), indent=1))):
+        with atomic_file(order.out / f"{plan.name}.{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _texts(overrides: Mapping[str, Any]) -> list[str]:
+    """``section.key=value`` as `load_recipe` takes them."""
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in overrides.items()]

@@ -1,0 +1,58 @@
+"""A table in words: as Markdown, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from asma_edge.provenance import RESULTS_FORMAT
+from asma_trainer.paper.definitions import Figures, Plan, Table
+from asma_trainer.sweep import accuracy_cell
+
+
+def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
+    """The table in per cent, the paper's figures in its last column, and what is left out."""
+    table = plan.table
+    columns = list(dict.fromkeys(column for row in table.rows for column in row.cells))
+    lines = [f"## {plan.name.replace('-', ' ').capitalize()}: {table.title}", ""]
+    lines.append(f"| | split | {' | '.join(column.replace('|', '/') for column in columns)} | paper, {table.paper} |")
+    lines.append("|---" * (len(columns) + 3) + "|")
+    by_name = {(row.row.name, row.split): row.values for row in rows}
+    for row in rows:
+        first = by_name.get((row.row.against or table.rows[0].name, row.split), {})
+        cells = [accuracy_cell(row.values.get(column, ()), first.get(column, ())) for column in columns]
+        papers = [row.row.cells[column].paper if column in row.row.cells else None for column in columns]
+        paper = " / ".join("–" if value is None else f"{100 * value:.4g}" for value in papers)
+        lines.append(f"| {' | '.join([row.row.name, row.split, *cells, paper])} |")
+    seeds = ", ".join(map(str, plan.seeds))
+    said = f"Top-1 in per cent; seed {seeds}." if len(plan.seeds) == 1 else (
+        f"Top-1 in per cent, mean ± deviation over seeds {seeds}; p of a paired t-test against the row that a row "
+        "changes, else the first."
+    )  # fmt: skip
+    return "\n".join([*lines, "", said, *left_out(table)]) + "\n"
+
+
+def left_out(table: Table) -> list[str]:
+    """A line for each row of the paper that is not here."""
+    return [f"Left out: {name}: {reason}." for name, reason in table.absent.items()]
+
+
+def as_json(plan: Plan, rows: Sequence[Figures]) -> dict[str, Any]:
+    """The table as JSON: fractions."""
+    return {
+        "format": RESULTS_FORMAT,
+        "name": plan.name,
+        "title": plan.table.title,
+        "seeds": list(plan.seeds),
+        "paper": plan.table.paper,
+        "rows": [
+            {
+                "name": row.row.name,
+                "split": row.split,
+                "accuracy": {column: list(values) for column, values in row.values.items()},
+                "paper": {column: cell.paper for column, cell in row.row.cells.items()},
+            }
+            for row in rows
+        ],
+        "left_out": dict(plan.table.absent),
+    }
