@@ -2,91 +2,101 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from asma_trainer.pages.axes import Axes, Floats, path, running_mean, ticks, value_span
 from asma_trainer.pages.markup import Html, clip_text, el, join, number, percent
 from asma_trainer.pages.values import Confusion, Curve
 
 COLOURS = 6  # --c0 to --c5 of the style sheet
 
-_Floats = npt.NDArray[np.float64]
-
-_WIDTH, _HEIGHT = 360, 210
+PLOT_SIZE = _WIDTH, _HEIGHT = 360, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 18, 8, 28
-_MAX_POINTS = 360
-_LOG_RATIO = 50.0
 _LARGEST = 1e30
-_SMOOTH_FROM = 24  # a curve of fewer points is drawn as it is
 _MAX_CELLS_WITH_NAMES = 4000
+
+
+@dataclass(frozen=True)
+class CurvePlot:
+    """One metric of a stage, drawn into `PLOT_SIZE`.
+
+    Attributes:
+        metric: its name.
+        parts: grid, axes and lines; a line's class ``k0``, ``k1``, ... gives its colour.
+        keys: {what a line shows, from its first to its last value: class of its colour}.
+        log: whether the vertical axis is logarithmic.
+        label: all of it in words.
+    """
+
+    metric: str
+    parts: Sequence[Html]
+    keys: Mapping[str, str]
+    log: bool
+    label: str
 
 
 def curve_charts(curves: Sequence[Curve]) -> Html:
     """A row of charts for each stage, one a metric, one line a stream: raw values pale, their running mean strong."""
+    rows: list[Html] = []
+    for stage, plots in curve_plots(curves).items():
+        rows.append(join(el("h3", stage), el("div", *map(_chart, plots), class_="charts")))
+    return join(*rows)
+
+
+def curve_plots(curves: Sequence[Curve]) -> dict[str, list[CurvePlot]]:
+    """{stage: its plots}, the loss first and the learning rate last."""
     stages: dict[str, dict[str, list[Curve]]] = {}
     for curve in curves:
         if np.isfinite(_values(curve)).any():
             stages.setdefault(curve.stage, {}).setdefault(curve.metric, []).append(curve)
     streams = list(dict.fromkeys(curve.stream for curve in curves))
     rank = {"loss": 0, "lr": 2}
-    rows: list[Html] = []
-    for stage, metrics in stages.items():
-        order = sorted(metrics, key=lambda metric: rank.get(metric, 1))
-        charts = [_chart(stage, metric, metrics[metric], streams) for metric in order]
-        rows.append(join(el("h3", stage), el("div", *charts, class_="charts")))
-    return join(*rows)
+    return {
+        stage: [
+            _plot(stage, metric, metrics[metric], streams)
+            for metric in sorted(metrics, key=lambda metric: rank.get(metric, 1))
+        ]
+        for stage, metrics in stages.items()
+    }
 
 
-def _chart(stage: str, metric: str, curves: Sequence[Curve], streams: Sequence[str]) -> Html:
-    """One figure: legend, axes and a raw and a smooth line for each stream; streams that agree share a line."""
+def _plot(stage: str, metric: str, curves: Sequence[Curve], streams: Sequence[str]) -> CurvePlot:
+    """Axes and a raw and a smooth line for each stream; streams that agree share a line."""
     names = [curve.stream for curve in curves]
     if len(curves) > 1 and all(_same(curves[0], curve) for curve in curves[1:]):
         names, curves = [", ".join(names)], curves[:1]
     lines = [(np.asarray(c.steps, dtype=float), _values(c)) for c in curves]
-    smooth = [_running_mean(values) for _, values in lines]
-    span, log = _value_span([values for _, values in lines], smooth)
+    smooth = [running_mean(values) for _, values in lines]
+    span, log = value_span([values for _, values in lines], smooth)
     first, last = min(steps.min() for steps, _ in lines), max(steps.max() for steps, _ in lines)
     width = max(last - first, 1.0)
-
-    def x(steps: _Floats) -> _Floats:
-        return np.asarray(_LEFT + (steps - first) / width * (_WIDTH - _LEFT - _RIGHT))
-
-    def y(values: _Floats) -> _Floats:
-        low, high = np.log10(span) if log else np.asarray(span)
-        part = ((np.log10(values) if log else values) - low) / (high - low)
-        return np.asarray(_TOP + (1 - np.clip(part, 0, 1)) * (_HEIGHT - _TOP - _BOTTOM))
-
-    parts: list[Html] = []
-    for tick in _log_ticks(*span) if log else _ticks(*span, 5):
-        at = f"{y(np.array(tick)):.1f}"
-        parts.append(el("line", class_="grid", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at))
-        parts.append(el("text", number(tick), x=_LEFT - 6, y=at, dy="0.35em", text_anchor="end"))
-    for tick in _ticks(first, first + width, 4):
-        at = f"{x(np.array(tick)):.1f}"
-        parts.append(el("text", number(tick), x=at, y=_HEIGHT - 10, text_anchor="middle"))
-    legend: list[Html] = []
-    said: list[str] = []
+    axes = Axes(_LEFT, _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM, (first, first + width), span, log)
+    parts = axes.grid(ticks(first, first + width, 4))
+    keys: dict[str, str] = {}
     for name, (steps, values), mean in zip(names, lines, smooth, strict=True):
-        colour = f"--c:var(--c{streams.index(name) % COLOURS})" if name in streams else "--c:var(--muted)"
+        colour = f"k{streams.index(name) % COLOURS}" if name in streams else "kall"
         if mean is not values:
-            parts.append(el("path", class_="raw", style=colour, d=_path(x(steps), y(values))))
-        parts.append(el("path", class_="line", style=colour, d=_path(x(steps), y(mean))))
+            parts.append(el("path", class_=f"raw {colour}", d=path(axes.x(steps), axes.y(values))))
+        parts.append(el("path", class_=f"line {colour}", d=path(axes.x(steps), axes.y(mean))))
         finite = values[np.isfinite(values)]
-        text = f"{name}: {number(finite[0], 3)} to {number(finite[-1], 3)}"
-        said.append(text)
-        legend.append(el("span", el("i", class_="dot", style=colour), text, class_="key"))
+        keys[f"{name}: {number(finite[0], 3)} to {number(finite[-1], 3)}"] = colour
     scale = "logarithmic" if log else "linear"
-    label = f"{stage}, {metric} over steps {number(first)} to {number(last)} ({scale} scale). " + "; ".join(said)
-    svg = el("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
-    title = el("strong", metric)
-    note = el("span", "log scale", class_="note") if log else ""
-    return el("figure", el("figcaption", title, note), el("div", *legend, class_="legend"), svg)
+    label = f"{stage}, {metric} over steps {number(first)} to {number(last)} ({scale} scale). " + "; ".join(keys)
+    return CurvePlot(metric, parts, keys, log, label)
 
 
-def _values(curve: Curve) -> _Floats:
+def _chart(plot: CurvePlot) -> Html:
+    """One figure with its legend."""
+    svg = el("svg", *plot.parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=plot.label)
+    legend = [el("span", el("i", class_=f"dot {colour}"), text, class_="key") for text, colour in plot.keys.items()]
+    note = el("span", "log scale", class_="note") if plot.log else ""
+    return el("figure", el("figcaption", el("strong", plot.metric), note), el("div", *legend, class_="legend"), svg)
+
+
+def _values(curve: Curve) -> Floats:
     """The values, NaN where there is none or none that an axis could hold."""
     values = np.asarray(curve.values, dtype=float)
     return np.where(np.abs(values) <= _LARGEST, values, np.nan)
@@ -94,82 +104,6 @@ def _values(curve: Curve) -> _Floats:
 
 def _same(a: Curve, b: Curve) -> bool:
     return np.array_equal(a.steps, b.steps) and np.array_equal(a.values, b.values, equal_nan=True)
-
-
-def _running_mean(values: _Floats) -> _Floats:
-    """Centred mean over about a twentieth of the curve, NaN ignored; short curves come back as they are."""
-    if len(values) < _SMOOTH_FROM:
-        return values
-    half = max(1, len(values) // 40)
-    finite = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    low = np.maximum(np.arange(len(values)) - half, 0)
-    high = np.minimum(np.arange(len(values)) + half + 1, len(values))
-    count = counts[high] - counts[low]
-    mean = (sums[high] - sums[low]) / np.maximum(count, 1)
-    return np.where(finite, mean, np.nan)
-
-
-def _value_span(raw: Sequence[_Floats], smooth: Sequence[_Floats]) -> tuple[tuple[float, float], bool]:
-    """The values an axis covers, and whether it is logarithmic (large ratios that last, not one early spike)."""
-    every = np.concatenate(list(raw))
-    every = every[np.isfinite(every)]
-    means = np.concatenate(list(smooth))
-    means = means[np.isfinite(means)]
-    log = bool(every.min() > 0 and means.max() / np.percentile(means, 10) >= _LOG_RATIO)
-    # Single outliers of the raw values may leave the chart; the running mean never does.
-    low = float(min(means.min(), np.percentile(every, 1)))
-    high = float(max(means.max(), np.percentile(every, 99)))
-    if log:
-        return (low, max(high, low * 10)), True
-    if 0 <= low < 0.4 * high:
-        low = 0.0
-    if not low < high:
-        low, high = low - max(abs(low) * 0.1, 1e-9), high + max(abs(high) * 0.1, 1e-9)
-    return (low, high), False
-
-
-def _ticks(low: float, high: float, count: int) -> list[float]:
-    """At most about ``count`` round numbers within [low, high]."""
-    rough = (high - low) / max(count - 1, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    # Rounding to the step's own digits: 3 * 0.1 reads 0.3.
-    digits = max(0, 2 - math.floor(math.log10(step)))
-    return [round(index * step, digits) for index in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten within [low, high]; with the twos and fives between when there are few."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) <= 3 else (1,)
-    ticks = [factor * 10.0**power for power in powers[:: max(1, len(powers) // 6)] for factor in factors]
-    return [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-
-
-def _path(x: _Floats, y: _Floats) -> str:
-    """SVG path through the points; long lines keep the lowest and highest of each bucket; NaN leaves a gap."""
-    if len(x) > _MAX_POINTS:
-        keep: list[int] = []
-        for bucket in np.array_split(np.arange(len(x)), _MAX_POINTS // 2):
-            finite = bucket[np.isfinite(y[bucket])]
-            extremes = (
-                {int(finite[y[finite].argmin()]), int(finite[y[finite].argmax()])} if len(finite) else {bucket[0]}
-            )
-            keep += sorted(extremes)
-        x, y = x[keep], y[keep]
-    parts: list[str] = []
-    pen_down = False
-    for a, b in zip(x, y, strict=True):
-        if not np.isfinite(b):
-            pen_down = False
-            continue
-        # A point alone between gaps still shows: round line caps draw a line of no length.
-        parts.append(f"{'L' if pen_down else 'M'}{a:.1f} {b:.1f}" + ("" if pen_down else "h0"))
-        pen_down = True
-    return "".join(parts)
 
 
 def confusion_chart(confusion: Confusion) -> Html:
