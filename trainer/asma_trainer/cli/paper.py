@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +13,17 @@ from asma_trainer.cli.shared import OK, add_training_arguments
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.errors import RecipeError
+from asma_trainer.paper.figures import FIGURES, draw, draw_curves
 from asma_trainer.paper.make import Order, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
 from asma_trainer.paper.tables import TABLES
 
-COMMANDS = ("table",)
+COMMANDS = ("table", "figure")
 
 
 def add_parsers(commands: Any) -> None:
     """Add the commands to those of ``asma-train``."""
-    text = "a table of the ASMa paper on this data set, beside the paper's figures"
-    table = commands.add_parser("table", help=text, description=text[0].upper() + text[1:] + ".")
+    table = _parser(commands, "table", "a table of the ASMa paper on this data set, beside the paper's figures")
     table.add_argument("number", choices=list(TABLES), metavar="N", help="of the table: " + ", ".join(TABLES))
     add_training_arguments(table)
     table.add_argument("--seeds", type=int, nargs="+", metavar="S", help="of each run (0; table 12: 0 to 4)")
@@ -35,6 +36,18 @@ def add_parsers(commands: Any) -> None:
         help="table 6: a data set to pretrain on, of the same layout (repeatable)",
     )
     table.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
+    figure = _parser(commands, "figure", "a figure of the ASMa paper on this data set, as an SVG file")
+    figure.add_argument("number", choices=list(FIGURES), metavar="N", help="of the figure: " + ", ".join(FIGURES))
+    add_training_arguments(figure)
+    figure.add_argument("--seeds", type=int, nargs="+", metavar="S", help="of each run (0); 5 to 7 show the first")
+    curves = _parser(commands, "curves", "training curves of a run, as an SVG file")
+    curves.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    curves.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/curves.svg")
+
+
+def _parser(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    return parser
 
 
 def main(options: argparse.Namespace, dataset: PreparedDataset) -> int:
@@ -44,14 +57,39 @@ def main(options: argparse.Namespace, dataset: PreparedDataset) -> int:
         AsmaError: the data, the recipe or the folder are not what it takes.
     """
     with compute(options.device, options.precision, options.workers) as where:
-        order = Order(dataset, options.recipe, options.out, options.set, options.seeds, _sources(options.source), where)
-        planned = plan(order, options.number)
-        if options.dry_run:
-            print(describe(order, planned), end="")
-            return OK
-        rows = make(order, planned)
-        if where.main:
-            print(json.dumps(as_json(planned, rows)) if options.json else markdown(planned, rows))
+        order = Order(dataset, options.recipe, options.out, options.set, options.seeds, compute=where)
+        if options.stage == "figure":
+            _figure(order, options)
+        else:
+            _table(dataclasses.replace(order, sources=_sources(options.source)), options)
+    return OK
+
+
+def _table(order: Order, options: argparse.Namespace) -> None:
+    planned = plan(order, options.number)
+    if options.dry_run:
+        print(describe(order, planned), end="")
+        return
+    rows = make(order, planned)
+    if order.compute.main:
+        print(json.dumps(as_json(planned, rows)) if options.json else markdown(planned, rows))
+
+
+def _figure(order: Order, options: argparse.Namespace) -> None:
+    path = draw(order, options.number)
+    if order.compute.main:
+        print(json.dumps({"figure": str(path)}) if options.json else f"done: {path}")
+
+
+def curves(options: argparse.Namespace) -> int:
+    """``asma-train curves``, parsed; its exit code.
+
+    Raises:
+        DataError: the folder holds no curves.
+    """
+    path = options.out or options.run / "curves.svg"
+    draw_curves(options.run, path)
+    print(f"done: {path}")
     return OK
 
 

@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.stage == "report":
             return _report(options)
+        if options.stage == "curves":
+            return paper.curves(options)
         dataset = PreparedDataset.open(options.data)
         if options.stage == "sweep":
             return _sweep(options, dataset)

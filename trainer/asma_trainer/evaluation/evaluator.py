@@ -45,22 +45,29 @@ class Evaluator:
         self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)
 
     def probe(self, encoders: Mapping[str, Encoders], stage: str) -> list[Accuracy]:
-        """Linear probe of a stream's encoders together, of each alone and of their mean if there are several, and 1-NN.
+        """Accuracies of `probe_scores`."""
+        return [
+            row for name, parts in self.probe_scores(encoders, stage).items() for row in self.accuracies(name, parts)
+        ]
 
-        The mean of their features is what is left of the alignment without its attention (Table 3 of the paper).
+    def probe_scores(self, encoders: Mapping[str, Encoders], stage: str) -> dict[str, dict[str, Scores]]:
+        """{row: {stream or "fused": (N, K)}} scores of the test clips, of a stream's encoders on frozen features.
+
+        The rows are the linear probe of all encoders together, of each alone and of their mean if there are several,
+        and 1-NN. The mean of their features is what is left of the alignment without its attention (Table 3 of the
+        paper).
         """
         classes, label = len(self.dataset.info.classes), self.dataset.label[self.train]
         scores: dict[str, dict[str, Scores]] = {}
         for stream, several in encoders.items():
             function = encoder_features(several.to(self.compute.device).eval(), self.dataset.info, stream)
-            train = self._features(self.train, function)
-            test = self._features(self.clips, function)
+            train = self.features(self.train, function)
+            test = self.features(self.clips, function)
             for name, (seen, unseen) in _parts(stage, several, train, test).items():
                 probe = linear_probe(seen, label, unseen, self.recipe, classes)
                 scores.setdefault(name, {})[stream] = probe
             scores.setdefault(f"{stage} 1-NN", {})[stream] = nearest_neighbour(train, label, test, classes)
-        weights = self.recipe.stream_weights
-        return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
+        return {name: with_fused(parts, self.recipe.stream_weights) for name, parts in scores.items()}
 
     def classify(self, models: Mapping[str, Teacher | Student | HeadedEncoder]) -> dict[str, Scores]:
         """{stream or "fused": (N, K)} scores of the test clips, by the same windows whatever the model."""
@@ -85,7 +92,7 @@ class Evaluator:
             rows.append(Accuracy(stage, split, right, right.pop(FUSED), top5(fused, label), class_mean(fused, label)))
         return rows
 
-    def _features(self, clips: IntArray, function: WindowFunction) -> Scores:
+    def features(self, clips: IntArray, function: WindowFunction) -> Scores:
         """(N, D) features of clips: the mean over their windows."""
         windows = self._over_windows(clips, function, self.recipe.evaluate.stride)
         return np.stack([features.mean(axis=0) for features in windows])

@@ -45,10 +45,15 @@ def top5(scores_NK: Scores, label_N: IntArray) -> float | None:
     return float(((scores_NK >= own_N1).sum(axis=1) <= 5).mean())
 
 
-def class_mean(scores_NK: Scores, label_N: IntArray) -> float:
-    """Mean over the classes that occur of the share of their rows whose largest score is the label's."""
+def class_accuracies(scores_NK: Scores, label_N: IntArray) -> dict[int, float]:
+    """{class: share of its rows whose largest score is the label's}, of the classes that occur."""
     right = scores_NK.argmax(axis=1) == label_N
-    return float(np.mean([right[label_N == number].mean() for number in np.unique(label_N)]))
+    return {int(number): float(right[label_N == number].mean()) for number in np.unique(label_N)}
+
+
+def class_mean(scores_NK: Scores, label_N: IntArray) -> float:
+    """Mean of `class_accuracies`."""
+    return float(np.mean(list(class_accuracies(scores_NK, label_N).values())))
 
 
 def confusion_matrix(scores_NK: Scores, label_N: IntArray) -> IntArray:

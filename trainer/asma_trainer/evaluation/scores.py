@@ -84,6 +84,16 @@ def encoder_features(encoders: Encoders, info: DatasetInfo, stream: str) -> Wind
     return function
 
 
+def teacher_features(teacher: Teacher, info: DatasetInfo, stream: str) -> WindowFunction:
+    """(n, D) aligned features."""
+    return lambda batch: teacher.features(stream_input(batch, info, stream), batch.owner, batch.clips)
+
+
+def student_features(student: Student, info: DatasetInfo, stream: str) -> WindowFunction:
+    """(n, D) what the student's head sees."""
+    return lambda batch: mean_over_people(student.embed(stream_input(batch, info, stream)), batch.owner, batch.clips)
+
+
 def classifier_scores(model: Teacher | Student | HeadedEncoder, info: DatasetInfo, stream: str) -> WindowFunction:
     """(n, K) softmax scores."""
 
