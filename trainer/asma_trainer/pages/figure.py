@@ -43,7 +43,7 @@ def figure(title: str, rows: Sequence[Sequence[Panel]]) -> str:
             name = el("text", panel.title, class_="panel", x=0, y=12)
             inside = el("g", *panel.parts, transform=f"translate(0,{_HEAD})")
             parts.append(el("g", name, inside, transform=f"translate({left:g},{top:g})"))
-            left += panel.width + _GAP
+            left += max(panel.width, 1.1 * _LETTER * len(panel.title)) + _GAP
             right = max(right, left - _GAP)
         top += max((panel.height for panel in panels), default=0) + _HEAD + _GAP
     style = importlib.resources.files("asma_trainer.pages").joinpath("assets", "figure.css").read_text("utf-8")
@@ -52,6 +52,7 @@ def figure(title: str, rows: Sequence[Sequence[Panel]]) -> str:
         "svg",
         el("title", title),
         el("style", Html(style)),
+        el("rect", fill="#ffffff", width="100%", height="100%"),
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width:.0f} {height:.0f}",
