@@ -217,6 +217,8 @@ def test_what_a_recipe_cannot_give_is_left_out_by_name(order: MakeOrder) -> None
         plan(joint, "5")
     with pytest.raises(RecipeError, match="impossible"):
         plan(order("align.lr=-1.0"), "3")
+    with pytest.raises(RecipeError, match="every seed once"):
+        plan(order(seeds=[1, 1]), "3")
     with pytest.raises(RecipeError, match="no table 2"):
         plan(joint, "2")
 

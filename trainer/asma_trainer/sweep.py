@@ -106,19 +106,28 @@ def runs_of(
     Raises:
         RecipeError, DataError, CheckpointError: as `sweep`.
     """
-    if not seeds or len(set(seeds)) < len(seeds) or not 0 < len(settings) * len(seeds) <= MAX_RUNS:
-        raise RecipeError(
-            "unusable sweep",
-            expected=f"1 to {MAX_RUNS} runs, and every seed once",
-            got=f"{len(settings)} settings and seeds {list(seeds)}",
-            hint="vary fewer keys or values",
-        )
+    check_count(len(settings), seeds)
     runs: list[NamedRun] = []
     for name, setting in settings:
         for seed in seeds:
             values = load_recipe(recipe, [*overrides, *setting, f"seed={seed}"])
             runs.append((name, _run(run_folder(out, name, seed), dataset, values, compute)))
     return runs
+
+
+def check_count(settings: int, seeds: Sequence[int]) -> None:
+    """Refuse too few or too many runs, or a seed that comes twice.
+
+    Raises:
+        RecipeError: names them.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or not 0 < settings * len(seeds) <= MAX_RUNS:
+        raise RecipeError(
+            "unusable sweep",
+            expected=f"1 to {MAX_RUNS} runs, and every seed once",
+            got=f"{settings} settings and seeds {list(seeds)}",
+            hint="vary fewer keys or values",
+        )
 
 
 def train_runs(
@@ -131,7 +140,7 @@ def train_runs(
         beside: other runs, whose finished work may be copied as well.
     """
     for number, (name, run) in enumerate(runs):
-        if not finished(run):
+        if not finished(run.folder):
             print(f"sweep: {name}, seed {run.recipe.seed} ({number + 1} of {len(runs)})", file=sys.stderr, flush=True)
             if run.compute.main:
                 _share(run, [*(other for _, other in runs[:number]), *beside])
@@ -223,9 +232,9 @@ def _run(folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Comput
     return Run(folder, dataset, recipe, compute)
 
 
-def finished(run: Run) -> bool:
-    """Whether a run is evaluated."""
-    return (run.folder / "evaluate" / "config.toml").exists()
+def finished(folder: Path) -> bool:
+    """Whether the run in a folder is evaluated."""
+    return (folder / "evaluate" / "config.toml").exists()
 
 
 def _share(run: Run, others: Sequence[Run]) -> None:

@@ -23,7 +23,7 @@ from asma_trainer.pages.charts import curve_plots
 from asma_trainer.pages.figure import Bar, Panel, bars, curve_panel, figure, key, lines, scatter, skeleton
 from asma_trainer.paper.definitions import Figures
 from asma_trainer.paper.embedding import in_the_plane, require_tsne
-from asma_trainer.paper.make import Order, finished_runs, make, plan, plan_figure
+from asma_trainer.paper.make import Order, make, plan, plan_figure, runs_by_setting
 from asma_trainer.paper.tables import FINE_TUNED, LINEAR
 from asma_trainer.recipe.sections import DataConfig
 from asma_trainer.report.curves import read_curves
@@ -223,7 +223,7 @@ def _one_run(order: Order, table: str, setting: str) -> Run:
     once = dataclasses.replace(order, seeds=(order.seeds or (0,))[:1])
     planned = plan(once, table)
     make(once, planned)
-    return finished_runs(once, planned)[setting][0]
+    return runs_by_setting(once, planned)[setting][0]
 
 
 FIGURES: dict[str, tuple[str, Callable[[Order], Rows]]] = {

@@ -27,7 +27,7 @@ from asma_trainer.paper.show import as_json, left_out, markdown
 from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES
 from asma_trainer.recipe.recipe import Recipe, load_recipe
 from asma_trainer.run import Run
-from asma_trainer.sweep import NamedRun, finished, run_folder, runs_of, train_runs
+from asma_trainer.sweep import NamedRun, check_count, finished, run_folder, runs_of, train_runs
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,14 @@ def plan_figure(order: Order, number: str) -> Plan:
 
 def _possible(order: Order, name: str, table: Table) -> Plan:
     seeds = tuple(order.seeds if order.seeds is not None else table.seeds)
-    problems = {setting.name: _problem(order, setting, seeds[0]) for setting in table.settings if seeds}
+    check_count(len(table.settings), seeds)
+    problems = {setting.name: _problem(order, setting, seeds[0]) for setting in table.settings}
     absent, rows, refused = dict(table.absent), [], next(filter(None, problems.values()), None)
     for row in table.rows:
         cells = {}
         for column, cell in row.cells.items():
             problem = problems.get(cell.setting.name)
-            reason = problem.got if problem else _lacks(order, cell, seeds[0] if seeds else 0)
+            reason = problem.got if problem else _lacks(order, cell, seeds[0])
             if reason:
                 absent[f"{row.name}, {column}"] = reason
             else:
@@ -143,7 +144,7 @@ def describe(order: Order, plan: Plan) -> str:
     lines, total, done = [f"{plan.name}: {plan.table.title}"], 0, 0
     for setting in plan.table.settings:
         recipe = order.recipe_of(setting, plan.seeds[0])
-        ready = sum((run_folder(order.out, setting.name, s) / "evaluate" / "config.toml").exists() for s in plan.seeds)
+        ready = sum(finished(run_folder(order.out, setting.name, seed)) for seed in plan.seeds)
         total, done = total + len(plan.seeds), done + ready
         work = ", ".join(f"{name} {_steps(recipe, name)}".strip() for name in recipe.stages)
         origin = f" on encoders of {setting.source}" if setting.source else ""
@@ -168,8 +169,8 @@ def make(order: Order, plan: Plan) -> list[Figures]:
     return figures(plan, runs)
 
 
-def finished_runs(order: Order, plan: Plan) -> dict[str, list[Run]]:
-    """{setting: its runs}, once `make` has finished them."""
+def runs_by_setting(order: Order, plan: Plan) -> dict[str, list[Run]]:
+    """{setting: its runs}, one a seed."""
     return {s.name: [run for _, run in _runs(order, s, plan.seeds)] for s in plan.table.settings}
 
 
@@ -178,7 +179,7 @@ def _runs(order: Order, setting: Setting, seeds: Sequence[int]) -> list[NamedRun
     for seed in seeds:
         texts = _texts(setting.overrides)
         if setting.source:
-            texts.append(f"pretrain.source={json.dumps(str(_pretrained(order, setting, seed)))}")
+            texts.append(f"pretrain.source={json.dumps(str(_pretrained(order, setting, seed).resolve()))}")
         runs += runs_of(
             order.dataset, order.recipe, order.out, [(setting.name, texts)],
             seeds=[seed], overrides=order.overrides, compute=order.compute,
@@ -225,7 +226,7 @@ def figures(plan: Plan, runs: Sequence[NamedRun]) -> list[Figures]:
     found: dict[tuple[str, str, str, str], list[float]] = {}
     splits: dict[str, None] = {}
     for name, run in runs:
-        for scored in Results.load(run.folder / "evaluate").accuracy if finished(run) else ():
+        for scored in Results.load(run.folder / "evaluate").accuracy if finished(run.folder) else ():
             splits[scored.split] = None
             for stream, value in {**scored.streams, FUSED: scored.fused}.items():
                 if value is not None:
