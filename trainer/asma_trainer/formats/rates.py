@@ -98,6 +98,10 @@ def rate_of_times(recording: object, times: Sequence[float]) -> float:
             f"a frame every {step:g}",
             hint="--time-unit ms (or us) if that is what they are; --time-unit frames --fps N if they number frames",
         )
-    rate = 1.0 / step
+    return nominal_rate(1.0 / step)
+
+
+def nominal_rate(rate: float) -> float:
+    """The rate that is meant by one from rounded times: a whole number where one is near."""
     whole = round(rate)
     return float(whole) if abs(rate - whole) <= _ROUND_RATE * whole else round(rate, 3)

@@ -20,6 +20,7 @@ FORMATS: dict[str, str] = {
     "coco-json": "asma_trainer.formats.coco_json",
     "csv": "asma_trainer.formats.table",
     "jsonl": "asma_trainer.formats.table",
+    "bvh": "asma_trainer.formats.bvh",
     "ntu60": "asma_trainer.formats.ntu60",
     "ntu120": "asma_trainer.formats.ntu120",
     "nw-ucla": "asma_trainer.formats.nw_ucla",
