@@ -27,7 +27,7 @@ from asma_trainer.formats.parse.files import bad_file, read_bytes, shown
 from asma_trainer.formats.parse.mocap_joints import MOCAP, find_joints
 from asma_trainer.formats.parse.numbers import Float64Array, checked_poses
 from asma_trainer.formats.parse.text import read_rows
-from asma_trainer.formats.rates import at_rate, check_rate, nominal_rate
+from asma_trainer.formats.rates import at_rate, rate_of_step
 from asma_trainer.formats.recordings import Recording, find_files, label_recordings
 
 SUMMARY = "motion capture as .bvh files of any exporter, one file a clip"
@@ -98,7 +98,7 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[_Found,
     for recording in rows:
         try:
             motion = parse_bvh(recording, read_bytes(recording.file))
-            places, own = _places(recording, motion, names), _rate(recording, motion)
+            places, own = _places(recording, motion, names), rate_of_step(recording, motion.seconds)
         except DataError as error:
             problem = problem or error
             continue
@@ -130,10 +130,6 @@ def _places(recording: Recording, motion: Motion, names: Mapping[str, str]) -> F
     places = np.full((len(motion.values), len(MOCAP.joints), 3), np.nan)
     places[:, list(MOCAP.indices(tuple(joints)))] = positions(motion, list(joints.values()))
     return places
-
-
-def _rate(recording: Recording, motion: Motion) -> float:
-    return nominal_rate(check_rate(recording, 1 / motion.seconds))
 
 
 def _height(places: Float64Array) -> float:
@@ -174,7 +170,7 @@ def _up(recording: Recording, places: Float64Array, options: ImportOptions) -> t
 
 def _read(recording: Recording, found: _Found) -> Iterator[Clip]:
     motion = parse_bvh(recording, read_bytes(recording.file))
-    places, own = _places(recording, motion, found.names), _rate(recording, motion)
+    places, own = _places(recording, motion, found.names), rate_of_step(recording, motion.seconds)
     check_size(recording, round(places.size * found.fps / own), f"MOTION at {found.fps:g} frames a second")
     height, (low, high) = _height(places) * found.scale, _POSSIBLE_HEIGHT
     if not low < height < high:

@@ -29,6 +29,7 @@ FORMATS: dict[str, str] = {
     "pku-mmd-v1": "asma_trainer.formats.pku_mmd_v1",
     "pku-mmd-v2": "asma_trainer.formats.pku_mmd_v2",
     "utkinect": "asma_trainer.formats.utkinect",
+    "ui-prmd": "asma_trainer.formats.ui_prmd",
     "hdm05": "asma_trainer.formats.hdm05",
 }
 

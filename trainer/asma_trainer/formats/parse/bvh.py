@@ -72,7 +72,8 @@ def parse_bvh(entry: object, data: bytes) -> Motion:
     end = 0
     for number, line in enumerate(data[:_MAX_HEADER_BYTES].split(b"\n"), 1):
         end += len(line) + 1
-        reader.take(line.decode("utf-8", errors="replace"), number)
+        if line.strip():
+            reader.take(line.decode("utf-8", errors="replace"), number)
         if reader.seconds:
             return reader.motion(data[end:].rstrip(), number + 1)
     beginning = " in the first MiB" if len(data) > _MAX_HEADER_BYTES else ""
@@ -127,7 +128,9 @@ class _Reader:
             self._take_offset(words[1:])
         elif keyword == "CHANNELS" and self._inside() is not None:
             self._take_channels(words[1:])
-        elif keyword == "MOTION" and self._joints and not self._open:
+        elif keyword == "MOTION" and self._joints:
+            if self._open:
+                raise self._bad("a closing brace for every opening one", f"{len(self._open)} too few before MOTION")
             self._motion = True
         elif keyword != "HIERARCHY" or self._joints:
             raise self._bad("a HIERARCHY: ROOT, JOINT, End Site, OFFSET, CHANNELS, braces", shown(part.strip()))
@@ -182,7 +185,7 @@ class _Reader:
             self.seconds = self._number(value)
             if self.seconds <= 0:
                 raise self._bad("a Frame Time above 0 seconds", shown(value))
-        elif line.strip():
+        else:
             raise self._bad(self.missing, shown(line.strip()))
 
     def _number(self, word: str) -> float:
