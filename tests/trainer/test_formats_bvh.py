@@ -446,6 +446,7 @@ def changed(old: str, new: str) -> str:
         (ONE + "0 0 0 0 0\n", "line 19.*2 frames.*3 lines"),
         (ONE[: ONE.rindex("0")].rstrip() + "\n", "line 20.*6 numbers.*5"),
         (changed("0 0 0 0 0 0\n", "0 0 zero 0 0 0\n"), "line 19.*a number.*'zero'"),
+        (changed("\n0 0 0 0 0 0\n0", "\n0 0 0 0 0 0\n1_0"), "line 20.*underscores"),
         (changed("0 0 0 0 0 0\n", "0 0 NaN 0 0 0\n"), "line 19.*finite.*nan"),
         (changed("0 0 0 0 0 0\n", "0 0 0 0 0 1e999\n"), "line 19.*finite.*inf"),
         (ONE.replace("0 0 0 0 0 0\n", "\n" * 100_000 + "0 0 0 0 0 0\n", 1), "2 frames.*100002 lines"),
