@@ -163,6 +163,17 @@ def test_positions_are_those_of_plain_matrices(order: str, monkeypatch: pytest.M
     np.testing.assert_allclose(positions(motion, [6, 3]), plain(joints, values)[:, [6, 3]], atol=1e-6)
 
 
+def test_a_hierarchy_may_be_written_in_few_lines() -> None:
+    joints = person({name: f"Bip01 {name}" for name in REST})  # names with blanks, too
+    values = moved(joints)
+    spread = text(joints, values).replace("\r\n", "\n")
+    hierarchy, frames = spread.split("MOTION")
+    for written in (hierarchy.replace("\n", " "), hierarchy.replace("\n\t", " \t"), hierarchy.replace("{\n", "{")):
+        motion = parse_bvh("a.bvh", f"{written}\nMOTION{frames}".replace("\n", "\r").encode())
+        assert [joint.name for joint in motion.joints] == [joint.name for joint in joints]
+        np.testing.assert_allclose(positions(motion, range(21)), plain(joints, values), atol=1e-5)
+
+
 def test_samples_equal_the_prepared_set(tmp_path: Path) -> None:
     folder, path = SHARED / "formats" / "bvh", SHARED / "data" / "bandai_motion" / "bandai_motion.npz"
     if not (folder.is_dir() and path.is_file()):

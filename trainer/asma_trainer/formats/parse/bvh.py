@@ -24,6 +24,7 @@ _MAX_HEADER_BYTES = 1 << 20  # a joint takes some 100
 _MAX_JOINTS = 1024  # with fingers and faces real ones have up to 300
 _MAX_NUMBERS = 1 << 25  # of a file: an hour of 70 joints at 30 frames a second has two thirds as many
 _CHANNEL = re.compile(r"([XYZ])(position|rotation)", re.IGNORECASE)
+_STATEMENTS = re.compile(r"([{}])|(?<=\s)(?=(?:ROOT|JOINT|End Site|OFFSET|CHANNELS)\s)")  # that may share a line
 _BLOCK = 1024  # frames that are computed at once: bounds the memory of matrices
 
 
@@ -106,7 +107,7 @@ class _Reader:
         if self._motion:
             self._take_count(line)
             return
-        for part in re.split("([{}])", line):
+        for part in filter(None, _STATEMENTS.split(line)):
             words = part.split()
             if words:
                 self._take_words(words, part)
