@@ -470,6 +470,25 @@ def test_malformed_files(tmp_path: Path, refused: Callable[..., str], content: s
     assert re.search(says, answer, re.DOTALL), answer
 
 
+def test_damaged_files_are_errors_and_nothing_else() -> None:
+    random = np.random.default_rng(5)
+    whole = np.frombuffer(ONE.encode(), dtype=np.uint8)
+    outcomes = set()
+    for _ in range(2000):
+        damaged = np.delete(whole, random.integers(len(whole), size=random.integers(3)))
+        places = random.integers(len(damaged), size=random.integers(1, 4))
+        damaged[places] = random.choice(whole, size=len(places)) if random.random() < 0.7 else random.integers(256)
+        try:
+            motion = parse_bvh("a.bvh", damaged.tobytes())
+            assert np.isfinite(motion.values).all()
+            assert positions(motion, range(len(motion.joints))).shape == (2, len(motion.joints), 3)
+            outcomes.add("read")
+        except DataError as error:
+            outcomes.add("refused")
+            assert "a.bvh" in error.what
+    assert outcomes == {"read", "refused"}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
