@@ -41,9 +41,10 @@ _UNITS = {
     "centimetres": 0.01,
     "millimetres": 0.001,
 }
-# Metres. No two units make a person of one skeleton: the nearest ones differ by a factor of 2.2.
+# Metres. The nearest units differ by a factor of 2.2: no two of them make a usual person of one skeleton, and no adult
+# of up to 2 m is a possible one in another unit.
 _USUAL_HEIGHT = (1.2, 2.2)
-_POSSIBLE_HEIGHT = (0.5, 3.0)
+_POSSIBLE_HEIGHT = (0.9, 3.0)
 _LEG = ("hip", "knee", "ankle")
 _LEG_OF_HEIGHT = 0.491  # thigh and shank: R. Drillis and R. Contini, Body segment parameters, 1966
 
