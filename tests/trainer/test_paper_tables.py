@@ -101,6 +101,12 @@ def test_tables_may_share_a_folder(preset: str) -> None:
                 assert (known.overrides, known.source) == (cell.setting.overrides, cell.setting.source)
 
 
+def test_columns_stand_as_in_the_fullest_rows() -> None:
+    tables = dict(all_tables(Given(load_recipe("paper-ntu60"), CLIPS, ("elsewhere",))))
+    assert tables["table-1"].columns == tables["table-8"].columns == ["Lin.", "FT."]
+    assert tables["table-6"].columns == ["from elsewhere", "from itself"]
+
+
 def test_the_paper_s_own_recipe_gives_the_paper_s_settings() -> None:
     given = Given(load_recipe("paper-ntu60"), 40_091)
     linear = recipe_of("paper-ntu60", TABLES["3"](given).settings[0])

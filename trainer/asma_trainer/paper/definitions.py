@@ -92,6 +92,12 @@ class Table:
     seeds: tuple[int, ...] = (0,)
 
     @property
+    def columns(self) -> list[str]:
+        """All columns, in the order of the fullest rows."""
+        fullest = sorted(self.rows, key=lambda row: -len(row.cells))
+        return list(dict.fromkeys(column for row in fullest for column in row.cells))
+
+    @property
     def settings(self) -> list[Setting]:
         """What there is to train, each once."""
         return list({cell.setting.name: cell.setting for row in self.rows for cell in row.cells.values()}.values())

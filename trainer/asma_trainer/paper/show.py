@@ -12,8 +12,7 @@ from asma_trainer.sweep import accuracy_cell
 
 def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
     """The table in per cent, the paper's figures in its last column, and what is left out."""
-    table = plan.table
-    columns = list(dict.fromkeys(column for row in table.rows for column in row.cells))
+    table, columns = plan.table, plan.table.columns
     lines = [f"## {plan.name.replace('-', ' ').capitalize()}: {table.title}", ""]
     lines.append(f"| | split | {' | '.join(column.replace('|', '/') for column in columns)} | paper, {table.paper} |")
     lines.append("|---" * (len(columns) + 3) + "|")
