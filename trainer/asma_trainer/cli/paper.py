@@ -13,7 +13,7 @@ from asma_trainer.cli.shared import OK, add_training_arguments
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.errors import RecipeError
-from asma_trainer.paper.figures import FIGURES, draw, draw_curves
+from asma_trainer.paper.figures import FIGURES, draw, draw_curves, runs_behind
 from asma_trainer.paper.make import Order, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
 from asma_trainer.paper.tables import TABLES
@@ -35,11 +35,12 @@ def add_parsers(commands: Any) -> None:
         metavar="D",
         help="table 6: a data set to pretrain on, of the same layout (repeatable)",
     )
-    table.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
     figure = _parser(commands, "figure", "a figure of the ASMa paper on this data set, as an SVG file")
     figure.add_argument("number", choices=list(FIGURES), metavar="N", help="of the figure: " + ", ".join(FIGURES))
     add_training_arguments(figure)
     figure.add_argument("--seeds", type=int, nargs="+", metavar="S", help="of each run (0); 5 to 7 show the first")
+    for parser in (table, figure):
+        parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
     curves = _parser(commands, "curves", "training curves of a run, as an SVG file")
     curves.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     curves.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/curves.svg")
@@ -76,6 +77,10 @@ def _table(order: Order, options: argparse.Namespace) -> None:
 
 
 def _figure(order: Order, options: argparse.Namespace) -> None:
+    if options.dry_run:
+        planned = runs_behind(order, options.number)
+        print(describe(order, planned) if planned else "nothing to train\n", end="")
+        return
     path = draw(order, options.number)
     if order.compute.main:
         print(json.dumps({"figure": str(path)}) if options.json else f"done: {path}")

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ from asma_trainer.evaluation.scores import FUSED, Scores, student_features, teac
 from asma_trainer.pages.axes import Floats
 from asma_trainer.pages.charts import curve_plots
 from asma_trainer.pages.figure import Bar, Panel, bars, curve_panel, figure, key, lines, scatter, skeleton
-from asma_trainer.paper.definitions import Figures
+from asma_trainer.paper.definitions import Figures, Plan, Setting
 from asma_trainer.paper.embedding import in_the_plane, require_tsne
-from asma_trainer.paper.make import Order, make, plan, plan_figure, runs_by_setting
-from asma_trainer.paper.tables import FINE_TUNED, LINEAR
+from asma_trainer.paper.make import Order, make, plan, plan_figure, runs_of_setting
+from asma_trainer.paper.tables import FINE_TUNED, LINEAR, distilled, linear, linear_distilled
 from asma_trainer.recipe.sections import DataConfig
 from asma_trainer.report.curves import read_curves
 from asma_trainer.run import Run
@@ -37,13 +38,26 @@ _ACTIONS = 4  # that Figure 1 shows
 _LEAST = 0.05  # below the smallest accuracy, where the bars of Figure 3 begin
 
 
-def draw(order: Order, number: str) -> Path:
-    """Train what figure ``number`` shows as far as it is not trained, and draw it; the file, OUT/figure-<n>.svg.
+@dataclass(frozen=True)
+class Drawing:
+    """A figure.
+
+    Attributes:
+        title: what it shows.
+        trains: the runs that it is drawn from; None: it shows the data alone.
+        rows: its panels, once the runs are finished.
+    """
+
+    title: str
+    trains: Callable[[Order], Plan] | None
+    rows: Callable[[Order, list[Figures]], Rows]
+
+
+def drawing(number: str) -> Drawing:
+    """Figure ``number`` of the paper.
 
     Raises:
-        RecipeError: there is no such figure, or the recipe allows none of it.
-        ExtraMissingError: it takes scikit-learn, which is not installed.
-        DataError, CheckpointError: as `asma_trainer.sweep.sweep`.
+        RecipeError: there is none.
     """
     if number not in FIGURES:
         raise RecipeError(
@@ -52,10 +66,33 @@ def draw(order: Order, number: str) -> Path:
             got=number,
             hint="Figure 2 is a drawing of the method",
         )
-    title, make_rows = FIGURES[number]
-    rows, path = make_rows(order), order.out / f"figure-{number}.svg"
+    return FIGURES[number]
+
+
+def runs_behind(order: Order, number: str) -> Plan | None:
+    """What figure ``number`` is drawn from; None: the data alone. Their figures go to OUT/figure-<n>.md and .json.
+
+    Raises:
+        RecipeError: there is no such figure, or the recipe allows none of it.
+        ExtraMissingError: it takes scikit-learn, which is not installed.
+    """
+    trains = drawing(number).trains
+    return dataclasses.replace(trains(order), name=f"figure-{number}") if trains else None
+
+
+def draw(order: Order, number: str) -> Path:
+    """Train what figure ``number`` shows as far as it is not trained, and draw it; the file, OUT/figure-<n>.svg.
+
+    Raises:
+        RecipeError: there is no such figure, or the recipe allows none of it.
+        ExtraMissingError: it takes scikit-learn, which is not installed.
+        DataError, CheckpointError: as `asma_trainer.sweep.sweep`.
+    """
+    wanted, planned = drawing(number), runs_behind(order, number)
+    trained = make(order, planned) if planned else []
+    rows, path = wanted.rows(order, trained), order.out / f"figure-{number}.svg"
     if order.compute.main:
-        _write(path, f"Figure {number}: {title}", rows)
+        _write(path, f"Figure {number}: {wanted.title}", rows)
     return path
 
 
@@ -85,7 +122,7 @@ def _write(path: Path, title: str, rows: Sequence[Sequence[Panel]]) -> None:
         temporary.write_text(figure(title, rows), encoding="utf-8")
 
 
-def _degree_and_motion(order: Order) -> Rows:
+def _degree_and_motion(order: Order, _trained: Sequence[Figures]) -> Rows:
     """Joints by their degree, and how much each moves in some actions."""
     data, info = order.given().recipe.data, order.dataset.info
     clips = order.dataset.split(data.train)
@@ -126,10 +163,10 @@ def _whole(dataset: PreparedDataset, clips: IntArray, data: DataConfig) -> list[
     ]
 
 
-def _mask_pairs(order: Order) -> Rows:
+def _mask_pairs(_order: Order, trained: Sequence[Figures]) -> Rows:
     """Table 9 as bars; lines across are the paper's."""
-    planned = plan(order, "9")
-    return [[_accuracy_bars(split, rows)] for split, rows in _by_split(make(order, planned)).items()]
+    splits = dict.fromkeys(row.split for row in trained)
+    return [[_accuracy_bars(split, [row for row in trained if row.split == split])] for split in splits]
 
 
 def _accuracy_bars(split: str, rows: Sequence[Figures]) -> Panel:
@@ -142,18 +179,10 @@ def _accuracy_bars(split: str, rows: Sequence[Figures]) -> Panel:
     return bars(title, several, lambda value: f"{100 * value:.1f}", max(0.0, least - _LEAST))
 
 
-def _by_split(rows: Sequence[Figures]) -> dict[str, list[Figures]]:
-    found: dict[str, list[Figures]] = {}
-    for row in rows:
-        found.setdefault(row.split, []).append(row)
-    return found
-
-
-def _student_sweeps(order: Order) -> Rows:
+def _student_sweeps(_order: Order, trained: Sequence[Figures]) -> Rows:
     """The student's accuracy over the temperature, and over its depth."""
-    rows = make(order, plan_figure(order, "4"))
     found: dict[str, dict[str, list[tuple[float, float]]]] = {"distill.tau": {}, "student.channels": {}}
-    for row in rows:
+    for row in trained:
         for swept, by_split in found.items():
             value = row.row.cells[FINE_TUNED].setting.overrides.get(swept)
             if value is not None:
@@ -163,9 +192,9 @@ def _student_sweeps(order: Order) -> Rows:
     return [[lines(*titles[swept], by_split) for swept, by_split in found.items() if by_split]]
 
 
-def _class_differences(order: Order) -> Rows:
+def _class_differences(order: Order, _trained: Sequence[Figures]) -> Rows:
     """Linear probes of both encoders, class by class: where bars go to the right, ldhm (f_φ) is better."""
-    run = _one_run(order, "3", "asma-linear")
+    run = _first_run(order, linear(order.given()))
     evaluator = Evaluator(order.dataset, run.recipe, order.compute)
     encoders = {stream: pretrained_encoders(run, stream) for stream in run.recipe.streams}
     scores = evaluator.probe_scores(encoders, "linear")
@@ -180,12 +209,11 @@ def _class_differences(order: Order) -> Rows:
     return [[bars(title, several, lambda value: f"{100 * value:+.1f}")]]
 
 
-def _projections(order: Order, classes: int, sets: int) -> Rows:
+def _projections(order: Order, _trained: Sequence[Figures], classes: int, sets: int) -> Rows:
     """t-SNE of teachers and students, fine-tuned and linear-probed, of the test clips of random classes."""
-    require_tsne()  # rather now than after the training
-    found: dict[str, Run] = {
-        "fine-tuned": _one_run(order, "8", "asma-finetune-distill"),
-        "linear-probed": _one_run(order, "8", "asma-linear-distill"),
+    found = {
+        "fine-tuned": _first_run(order, distilled()),
+        "linear-probed": _first_run(order, linear_distilled(order.given())),
     }
     run = found["fine-tuned"]
     stream = "bone" if "bone" in run.recipe.streams else run.recipe.streams[0]
@@ -218,19 +246,29 @@ def _features(order: Order, run: Run, stream: str, clips: IntArray) -> dict[str,
     }
 
 
-def _one_run(order: Order, table: str, setting: str) -> Run:
-    """The finished run of a table's setting, of the first seed."""
-    once = dataclasses.replace(order, seeds=(order.seeds or (0,))[:1])
-    planned = plan(once, table)
-    make(once, planned)
-    return runs_by_setting(once, planned)[setting][0]
+def _first_run(order: Order, setting: Setting) -> Run:
+    """The run of a setting with the first seed."""
+    return runs_of_setting(order, setting, [order.first_seed])[0][1]
 
 
-FIGURES: dict[str, tuple[str, Callable[[Order], Rows]]] = {
-    "1": ("degree and motion of joints", _degree_and_motion),
-    "3": ("pairs of masking strategies", _mask_pairs),
-    "4": ("temperature and depth of the student", _student_sweeps),
-    "5": ("t-SNE of teachers and students", functools.partial(_projections, classes=9, sets=1)),
-    "6": ("encoders class by class", _class_differences),
-    "7": ("t-SNE of teachers and students, two sets of classes", functools.partial(_projections, classes=10, sets=2)),
+def _table_of_one_seed(order: Order, number: str) -> Plan:
+    return plan(dataclasses.replace(order, seeds=(order.first_seed,)), number)
+
+
+def _students(order: Order) -> Plan:
+    require_tsne()  # rather now than after the training
+    return _table_of_one_seed(order, "8")
+
+
+FIGURES: dict[str, Drawing] = {
+    "1": Drawing("degree and motion of joints", None, _degree_and_motion),
+    "3": Drawing("pairs of masking strategies", lambda order: plan(order, "9"), _mask_pairs),
+    "4": Drawing("temperature and depth of the student", lambda order: plan_figure(order, "4"), _student_sweeps),
+    "5": Drawing("t-SNE of teachers and students", _students, functools.partial(_projections, classes=9, sets=1)),
+    "6": Drawing("encoders class by class", lambda order: _table_of_one_seed(order, "3"), _class_differences),
+    "7": Drawing(
+        "t-SNE of teachers and students, two sets of classes",
+        _students,
+        functools.partial(_projections, classes=10, sets=2),
+    ),
 }

@@ -52,6 +52,11 @@ class Order:
     sources: Mapping[str, PreparedDataset] = dataclasses.field(default_factory=dict)
     compute: Compute = dataclasses.field(default_factory=Compute)
 
+    @property
+    def first_seed(self) -> int:
+        """The seed of what is shown once."""
+        return self.seeds[0] if self.seeds else 0
+
     def given(self) -> Given:
         """What the rows of its tables depend on.
 
@@ -164,17 +169,17 @@ def make(order: Order, plan: Plan) -> list[Figures]:
     Raises:
         RecipeError, DataError, CheckpointError: as `asma_trainer.sweep.sweep`.
     """
-    runs = [run for setting in plan.table.settings for run in _runs(order, setting, plan.seeds)]
+    runs = [run for setting in plan.table.settings for run in runs_of_setting(order, setting, plan.seeds)]
     train_runs(runs, lambda done: _write(order, plan, done), _beside(order, plan))
     return figures(plan, runs)
 
 
-def runs_by_setting(order: Order, plan: Plan) -> dict[str, list[Run]]:
-    """{setting: its runs}, one a seed."""
-    return {s.name: [run for _, run in _runs(order, s, plan.seeds)] for s in plan.table.settings}
+def runs_of_setting(order: Order, setting: Setting, seeds: Sequence[int]) -> list[NamedRun]:
+    """Its runs, one a seed; encoders from elsewhere are pretrained first.
 
-
-def _runs(order: Order, setting: Setting, seeds: Sequence[int]) -> list[NamedRun]:
+    Raises:
+        RecipeError, DataError, CheckpointError: as `asma_trainer.sweep.sweep`.
+    """
     runs: list[NamedRun] = []
     for seed in seeds:
         texts = _texts(setting.overrides)
