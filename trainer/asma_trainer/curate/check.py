@@ -20,6 +20,7 @@ from asma_trainer.data.splits import family_of, is_training, test_of
 from asma_trainer.formats.base import count_remarks
 from asma_trainer.formats.parse.text import brief
 from asma_trainer.formats.registry import published_of
+from asma_trainer.licences import may_ship
 
 # Beyond these a finding becomes a warning. Joints of consumer sensors jitter; these are far above the jitter.
 NAN_SHARE = 0.2  # of a joint's frames
@@ -215,6 +216,8 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
         warnings.append("no splits: nothing can be tested; define one with --test-subjects on import")
     if not info.licence:
         warnings.append("no licence stated: do not publish what is trained on it")
+    elif not may_ship(info.licence):
+        warnings.append(f"licence {info.licence}: is not known to allow that what is trained on it is shipped")
     return warnings
 
 
