@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout, convert
 from asma_trainer.curate.pooled_labels import PooledLabels, pool_labels, read_label_map
 from asma_trainer.curate.shared_joints import common_layout
@@ -114,7 +115,7 @@ def _by_name(sources: Sequence[PreparedDataset]) -> dict[str, PreparedDataset]:
     return sets
 
 
-def _units(infos: Mapping[str, DatasetInfo]) -> str:
+def _units(infos: Mapping[str, DatasetInfo]) -> Units:
     found = {info.units for info in infos.values()}
     if len(found) > 1:
         raise DataError(
