@@ -17,13 +17,14 @@ from asma_edge.builtin import builtin_names, builtin_path
 from asma_edge.bundle import read_bundle
 from asma_edge.skeleton import get_layout
 from asma_trainer import encoder_file
+from asma_trainer.cli.data import main as data_command
 from asma_trainer.cli.train import main
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.encoder_file import EncoderFile
 from asma_trainer.errors import CheckpointError, LicenceError, RecipeError
 from asma_trainer.licences import check_may_ship
 from asma_trainer.recipe.recipe import Recipe
-from asma_trainer.run import Run
+from asma_trainer.run import Run, train
 from asma_trainer.stages.pretrain import pretrained_encoders
 
 MakeRecipe = Callable[..., Recipe]
@@ -133,6 +134,18 @@ def test_what_does_not_fit_is_refused_by_name(
     assert not (tmp_path / "x").exists()
 
 
+def test_what_may_not_be_shipped_is_not_exported_to_ship(
+    elsewhere: Run, trained: Path, waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.pt"
+    arguments = ["export-encoders", str(elsewhere.folder), str(out), "--data", str(elsewhere.dataset.path), "--to-ship"]
+    assert main(arguments) == 2
+    assert "out.pt' may not be shipped" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["export-encoders", str(trained), str(out), "--data", str(waves.path), "--to-ship"]) == 0  # CC0
+    assert EncoderFile.load(out).card["may_be_shipped"]
+
+
 def test_only_a_finished_pretraining_is_exported(
     elsewhere: Run, waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,3 +241,24 @@ def test_size_is_bounded_packed_or_not(exported: Path, tmp_path: Path, monkeypat
         EncoderFile.load(path)
     with pytest.raises(CheckpointError, match="cannot read encoders"):
         EncoderFile.load(tmp_path)
+
+
+def test_the_recipe_for_pools_pretrains_without_labels_in_body13(tmp_path: Path, make_waves: MakeWaves) -> None:
+    make_waves(tmp_path / "body", get_layout("body13"))
+    make_waves(tmp_path / "kinect", get_layout("ntu25"))
+    sets = [str(tmp_path / name) for name in ("body", "kinect")]
+    assert (
+        data_command(["pool", *sets, str(tmp_path / "pool"), "--layout", "body13", "--labels", str(_none(tmp_path))])
+        == 0
+    )
+    pool = PreparedDataset.open(tmp_path / "pool")
+    assert pool.info.classes == ()
+    short = {"pretrain.steps": 2, "pretrain.warmup": 1, "pretrain.batch": 8, "pretrain.width": 16}
+    run = train(pool, "open", tmp_path / "run", overrides=short)
+    assert run.encoders().card["licence"] == "CC0 [body, kinect]"
+
+
+def _none(folder: Path) -> Path:
+    path = folder / "none.toml"
+    path.write_text('[body]\n"*" = ""\n[kinect]\n"*" = ""\n')
+    return path

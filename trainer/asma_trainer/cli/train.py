@@ -16,6 +16,7 @@ from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
 from asma_trainer.evaluation.results import Results, rows_of
+from asma_trainer.licences import check_may_ship
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run", type=Path, metavar="RUN", help="folder of a run that has pretrained")
     export.add_argument("out", type=Path, metavar="FILE", help="file to write, such as encoders.pt")
     export.add_argument("--data", type=Path, required=True, metavar="D", help="the prepared data set of the run")
+    export.add_argument("--to-ship", action="store_true", help="refuse data whose licences are not known to allow that")
     export.add_argument("--json", action="store_true", help="print the card as one JSON object")
     stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
     return parser
@@ -147,6 +149,8 @@ def _report(options: argparse.Namespace) -> int:
 def _export_encoders(options: argparse.Namespace) -> int:
     run = Run(options.run, PreparedDataset.open(options.data), pretraining_recipe(options.run))
     file = run.encoders()
+    if options.to_ship:
+        check_may_ship(f"'{options.out}'", file.card["licence"])
     file.save(options.out)
     print(json.dumps({"out": str(options.out), **file.card}) if options.json else f"{file.text()}\ndone: {options.out}")
     return OK
