@@ -220,6 +220,9 @@ def test_rates_are_brought_together_aloud(tmp_path: Path) -> None:
         assert len(out.clip(number)) == (a.lengths[number] - 1) // 2 + 1
         np.testing.assert_allclose(out.clip(number), a.clip(number)[::2], atol=1e-6)
     np.testing.assert_array_equal(out.clip(len(a)), slow.clip(0))
+    clock = write(tmp_path / "clock", fps=29.97)  # the same rate by another clock
+    assert not any("resampled" in remark for remark in pool_datasets([a, clock], tmp_path / "as-they-are"))
+    np.testing.assert_array_equal(PreparedDataset.open(tmp_path / "as-they-are").clip(len(a)), clock.clip(0))
 
 
 @settings(deadline=None, max_examples=60)
@@ -248,6 +251,11 @@ def test_shared_joints(tmp_path: Path) -> None:
     assert common_layout({name: known[name] for name in ("ntu25", "coco17")}) == BODY
     both = common_layout({name: known[name] for name in ("ntu25", "openpose18")})
     assert set(both.joints) == {*BODY.joints, "neck"}
+    hands = Layout("hands", ("head", "left_hand", "right_hand"), ((0, 1), (0, 2)))
+    assert common_layout({"one": hands, "other": hands}) == hands
+    for few in ({"hands": hands, "irds": known["ntu25"]}, {"irds": known["ntu25"], "hands": hands}):
+        with pytest.raises(DataError, match=r"at least 6(.|\n)*'hands' lacks .* of 'ntu25'"):
+            common_layout(few)
     puppet = Layout("puppet", ("head", "left_hand", "right_hand", "tail"), ((0, 1), (0, 2), (0, 3)))
     for wanted in (None, BODY):
         with pytest.raises(DataError, match=r"'puppet' lacks .*left_elbow"):

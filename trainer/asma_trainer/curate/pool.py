@@ -96,7 +96,7 @@ def pool_datasets(
             for split, clips in _splits(sets, places).items():
                 writer.split(split, clips)
         (folder / "card.md").write_text(_card(sets, info, moved, places), encoding="utf-8")
-    return _remarks(sets, info, labels, places)
+    return _remarks(sets, info, labels, places, resampled=settings.fps is not None)
 
 
 def _by_name(sources: Sequence[PreparedDataset]) -> dict[str, PreparedDataset]:
@@ -194,11 +194,13 @@ def _splits(sets: Sets, places: Mapping[str, IntArray]) -> Splits:
     return result | {f"{name}-{split}": clips for name, splits in own.items() for split, clips in splits.items()}
 
 
-def _remarks(sets: Sets, info: DatasetInfo, labels: PooledLabels, places: Mapping[str, IntArray]) -> list[str]:
+def _remarks(
+    sets: Sets, info: DatasetInfo, labels: PooledLabels, places: Mapping[str, IntArray], resampled: bool
+) -> list[str]:
     remarks = [
         f"'{name}' was resampled from {source.info.fps:g} to {info.fps:g} frames a second"
         for name, source in sets.items()
-        if source.info.fps != info.fps
+        if resampled and source.info.fps != info.fps
     ]
     remarks += [f"'{name}' has no splits: all of it trains" for name, source in sets.items() if not source.splits]
     remarks += [

@@ -29,14 +29,15 @@ def common_layout(layouts: Mapping[str, Layout], wanted: Layout | None = None) -
         if _lacking(layouts, wanted):
             raise _refuse(layouts, wanted, f"data sets with all joints of '{wanted.name}'")
         return wanted
-    whole = next((layout for layout in own if not _lacking(layouts, layout)), None)
-    if whole is not None:
-        return whole
     first = own[0]
+    if all(layout == first for layout in own):
+        return first
     kept = [joint for joint in first.joints if all(joint in _found(layout, first) for layout in own[1:])]
     if len(kept) < FEWEST:
-        raise _refuse(layouts, first, f"at least {FEWEST} joints that all sets have")
-    return known_layout(kept) or without_others(first, kept)
+        largest = max(own, key=lambda layout: layout.num_joints)
+        raise _refuse(layouts, largest, f"at least {FEWEST} joints that all sets have")
+    whole = next((layout for layout in own if not _lacking(layouts, layout)), None)
+    return whole or known_layout(kept) or without_others(first, kept)
 
 
 def without_others(layout: Layout, kept: Sequence[str]) -> Layout:
