@@ -289,7 +289,8 @@ def test_credits_and_licences_are_carried_and_the_strictest_is_named(
 @pytest.mark.parametrize(
     ("licence", "rank"),
     [
-        ("CC0-1.0", 0), ("PDDL 1.0", 0), ("ODC PDDL 1.0", 0), ("public domain", 0), ("our own", 0), ("CC BY 4.0", 1), ("cc-by-4.0", 1),
+        ("CC0-1.0", 0), ("PDDL 1.0", 0), ("ODC PDDL 1.0", 0),
+        ("public domain", 0), ("our own", 0), ("CC BY 4.0", 1), ("cc-by-4.0", 1),
         ("Creative Commons Attribution 4.0 International", 1), ("Apache-2.0", 1), ("CC BY-SA 3.0", 2),
         ("CC BY-NC 4.0", 3), ("CC BY-NC-SA 4.0", 3), ("non-commercial use", 3), ("CC BY-ND 4.0", 4),
         ("CC0 but not for robots", 4), ("academic research only", 4), ("on request; CC BY 4.0", 4), ("", 5),
