@@ -14,6 +14,7 @@ import numpy as np
 from asma_edge.files import atomic_file
 from asma_edge.preprocess import Preprocessor
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_clips
 from asma_trainer.data.windows import bodies, preprocess_spec, whole_clip
 from asma_trainer.errors import DataError, RecipeError
 from asma_trainer.evaluation.evaluator import Evaluator
@@ -124,13 +125,13 @@ def _write(path: Path, title: str, rows: Sequence[Sequence[Panel]]) -> None:
 
 def _degree_and_motion(order: Order, _trained: Sequence[Figures]) -> Rows:
     """Joints by their degree, and how much each moves in some actions."""
-    data, info = order.given().recipe.data, order.dataset.info
-    clips = order.dataset.split(data.train)
+    recipe, info = order.given().recipe, order.dataset.info
+    data, clips = recipe.data, labelled_clips(order.dataset, order.dataset.split(recipe.data.train), recipe.labels)
     classes = np.unique(order.dataset.label[clips])
     shown = classes[np.linspace(0, len(classes) - 1, min(_ACTIONS, len(classes))).round().astype(int)]
     kinds = sorted({int(degree) for degree in info.layout.degrees})
     groups = [kinds.index(int(degree)) for degree in info.layout.degrees]
-    frames = _whole(order.dataset, clips[:1], data)[0]
+    frames = _whole(order.dataset, order.dataset.split(data.train)[:1], data)[0]
     graph = skeleton("Joints by degree", info.layout, frames[0, :, :2], groups, info.units == "metres")
     unit, motion = "torso lengths" if "scale" in data.preprocess else info.units, []
     for number in shown:

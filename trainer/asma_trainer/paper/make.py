@@ -199,12 +199,7 @@ def _pretrained(order: Order, setting: Setting, seed: int) -> Path:
     """
     recipe, dataset = order.recipe_of(setting, seed), order.sources[setting.source]
     split = recipe.data.train if recipe.data.train in dataset.splits else "all"
-    recipe = dataclasses.replace(
-        recipe,
-        stages=("pretrain",),
-        data=dataclasses.replace(recipe.data, train=split, test=(split,)),
-        student=dataclasses.replace(recipe.student, idle_label=None),
-    )
+    recipe = dataclasses.replace(recipe, stages=("pretrain",), data=dataclasses.replace(recipe.data, train=split))
     folder = run_folder(order.out, f"source-{setting.source}-{recipe.pretrain.method}", seed)
     Run(folder, dataset, recipe, order.compute).stages()
     return folder
