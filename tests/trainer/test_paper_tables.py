@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from asma_edge.skeleton import get_layout
 from asma_trainer import sweep
 from asma_trainer.cli.train import main
-from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
-from asma_trainer.paper.definitions import Cell, Given, Setting, Table
+from asma_trainer.paper.definitions import Cell, Figures, Given, Setting, Table
 from asma_trainer.paper.make import Order, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
-from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES
+from asma_trainer.paper.sizes import Size, size_of
+from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES, method
 from asma_trainer.recipe.recipe import Recipe, load_recipe, recipe_names
 from asma_trainer.run import Run
 
@@ -121,6 +123,41 @@ def test_the_paper_s_own_recipe_gives_the_paper_s_settings() -> None:
     assert (features.distill.lr, features.distill.label_weight, features.distill.feature_weight) == (1e-3, 1.0, 1.0)
     assert (logits.distill.lr, logits.distill.label_weight, logits.distill.feature_weight) == (1e-2, 0.0, 0.0)
     assert (logits.distill.direction, reverse.distill.direction) == ("forward", "reverse")
+
+
+def test_sizes_are_those_that_the_paper_s_settings_give() -> None:
+    """Counted by hand from the layers: 186,497 parameters a student, 2,184,516 a teacher of 60 classes."""
+    classes = tuple(map(str, range(60)))
+    info, recipe = DatasetInfo(get_layout("ntu25"), 30.0, "metres", classes), load_recipe("paper-ntu60")
+    student, teacher = (size_of(info, recipe, name, 2) for name in ("student", "teacher"))
+    assert student is not None
+    assert teacher is not None
+    assert (student.parameters, teacher.parameters) == (3 * 186_497, 3 * 2_184_516)
+    # Without the multiplication with the graph this is what the paper calls 1.26 G FLOPs.
+    graph = 3 * 2 * 50 * 3 * 25**2 * (4 * 16 + 128)  # streams, people, frames, parts, joints squared, channels
+    assert student.macs is not None
+    assert student.macs - graph == pytest.approx(1.255e9, rel=1e-3)
+    assert teacher.macs == pytest.approx(2 * 3 * 0.612e9, rel=1e-3)
+    one = size_of(info, recipe_of("paper-ntu60", method(Given(recipe, CLIPS), "pstl")), "fine-tuned", 2)
+    assert one is not None
+    assert one.parameters == 3 * (821_380 + 60 * 257)
+    other = size_of(info, load_recipe("paper-ntu60", ['encoder.backbone="gin"']), "teacher", 2)
+    assert other is not None
+    assert other.macs is None
+    assert size_of(info, recipe, "linear", 2) is None
+
+
+def test_table_1_says_how_large_networks_are(order: MakeOrder) -> None:
+    planned = plan(order(), "1")
+    rows = [
+        Figures(row, "test", dict.fromkeys(row.cells, (0.5,)), Size(1.234e6, None if "PSTL" in row.name else 2e9))
+        for row in planned.table.rows
+    ]
+    text = markdown(planned, rows)
+    assert "| | split | Lin. | FT. | Params (M) | MACs (G) | paper, NTU-60 xsub |" in text
+    assert "| 3s-ASMa-Distill | test |  | 50.0 | 1.23 | 2.00 | – / 91.7; 0.54, 1.26 |" in text
+    assert "| 3s-PSTL | test | 50.0 | 50.0 | 1.23 |  | 79.1 / 87.1; 2.85, 3.45 |" in text
+    assert as_json(planned, rows)["rows"][-1]["size"] == {"parameters": 1.234e6, "macs": 2e9}
 
 
 def test_a_table_is_made_continued_and_printed(

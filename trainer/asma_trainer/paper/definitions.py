@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asma_trainer.paper.sizes import Size
 from asma_trainer.recipe.recipe import Recipe
 
 FUSED = "fused"
@@ -66,11 +67,13 @@ class Row:
         name: as in the paper.
         cells: {column: figure}.
         against: name of the row that it is compared with by a paired test; "": the first row.
+        paper_size: (parameters, multiply-accumulates) as the paper has them.
     """
 
     name: str
     cells: Mapping[str, Cell]
     against: str = ""
+    paper_size: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Table:
         absent: {rows of the paper: why they cannot}.
         paper: on what the paper's figures were measured.
         seeds: it asks for, unless the user does.
+        sized: whether it shows how large the networks are.
     """
 
     title: str
@@ -90,6 +94,7 @@ class Table:
     absent: Mapping[str, str] = field(default_factory=dict)
     paper: str = "NTU-60 xsub"
     seeds: tuple[int, ...] = (0,)
+    sized: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -111,11 +116,13 @@ class Figures:
         row: its definition.
         split: of the test.
         values: {column: accuracy of each seed, a fraction}.
+        size: of its networks, where the table shows it.
     """
 
     row: Row
     split: str
     values: Mapping[str, tuple[float, ...]]
+    size: Size | None = None
 
 
 @dataclass(frozen=True)

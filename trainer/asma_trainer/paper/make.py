@@ -24,6 +24,7 @@ from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
 from asma_trainer.paper.definitions import FUSED, Cell, Figures, Given, Plan, Setting, Table
 from asma_trainer.paper.show import as_json, left_out, markdown
+from asma_trainer.paper.sizes import Size, size_of
 from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES
 from asma_trainer.recipe.recipe import Recipe, load_recipe
 from asma_trainer.run import Run
@@ -170,8 +171,19 @@ def make(order: Order, plan: Plan) -> list[Figures]:
         RecipeError, DataError, CheckpointError: as `asma_trainer.sweep.sweep`.
     """
     runs = [run for setting in plan.table.settings for run in runs_of_setting(order, setting, plan.seeds)]
-    train_runs(runs, lambda done: _write(order, plan, done), _beside(order, plan))
-    return figures(plan, runs)
+    sizes = _sizes(order, plan) if plan.table.sized else {}
+    train_runs(runs, lambda done: _write(order, plan, figures(plan, done, sizes)), _beside(order, plan))
+    return figures(plan, runs, sizes)
+
+
+def _sizes(order: Order, plan: Plan) -> dict[str, Size | None]:
+    """{row: size of what its last column shows}."""
+    found = {}
+    for row in plan.table.rows:
+        cell = list(row.cells.values())[-1]
+        recipe = order.recipe_of(cell.setting, plan.seeds[0])
+        found[row.name] = size_of(order.dataset.info, recipe, cell.stage, order.dataset.people)
+    return found
 
 
 def runs_of_setting(order: Order, setting: Setting, seeds: Sequence[int]) -> list[NamedRun]:
@@ -221,7 +233,7 @@ def _beside(order: Order, plan: Plan) -> list[Run]:
     return runs
 
 
-def figures(plan: Plan, runs: Sequence[NamedRun]) -> list[Figures]:
+def figures(plan: Plan, runs: Sequence[NamedRun], sizes: Mapping[str, Size | None]) -> list[Figures]:
     """The rows of a table, from those of its runs that are finished."""
     found: dict[tuple[str, str, str, str], list[float]] = {}
     splits: dict[str, None] = {}
@@ -238,12 +250,11 @@ def figures(plan: Plan, runs: Sequence[NamedRun]) -> list[Figures]:
                 column: tuple(found.get((cell.setting.name, split, cell.stage, cell.stream), ()))
                 for column, cell in row.cells.items()
             }
-            rows.append(Figures(row, split, values))
+            rows.append(Figures(row, split, values, sizes.get(row.name)))
     return rows
 
 
-def _write(order: Order, plan: Plan, runs: Sequence[NamedRun]) -> None:
-    rows = figures(plan, runs)
+def _write(order: Order, plan: Plan, rows: Sequence[Figures]) -> None:
     for suffix, text in (("md", markdown(plan, rows)), ("json", json.dumps(as_json(plan, rows), indent=1))):
         with atomic_file(order.out / f"{plan.name}.{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8")

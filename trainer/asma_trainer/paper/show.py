@@ -7,6 +7,7 @@ from typing import Any
 
 from asma_edge.provenance import RESULTS_FORMAT
 from asma_trainer.paper.definitions import Figures, Plan, Table
+from asma_trainer.paper.sizes import Size
 from asma_trainer.sweep import accuracy_cell
 
 
@@ -14,14 +15,18 @@ def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
     """The table in per cent, the paper's figures in its last column, and what is left out."""
     table, columns = plan.table, plan.table.columns
     lines = [f"## {plan.name.replace('-', ' ').capitalize()}: {table.title}", ""]
-    lines.append(f"| | split | {' | '.join(column.replace('|', '/') for column in columns)} | paper, {table.paper} |")
-    lines.append("|---" * (len(columns) + 3) + "|")
+    heads = [column.replace("|", "/") for column in columns] + (["Params (M)", "MACs (G)"] if table.sized else [])
+    lines.append(f"| | split | {' | '.join(heads)} | paper, {table.paper} |")
+    lines.append("|---" * (len(heads) + 3) + "|")
     by_name = {(row.row.name, row.split): row.values for row in rows}
     for row in rows:
         first = by_name.get((row.row.against or table.rows[0].name, row.split), {})
         cells = [accuracy_cell(row.values.get(column, ()), first.get(column, ())) for column in columns]
         papers = [row.row.cells[column].paper if column in row.row.cells else None for column in columns]
         paper = " / ".join("–" if value is None else f"{100 * value:.4g}" for value in papers)
+        if table.sized:
+            cells += _size_cells(row.size)
+            paper += f"; {', '.join(_size_cells(Size(*row.row.paper_size)))}" if row.row.paper_size else ""
         lines.append(f"| {' | '.join([row.row.name, row.split, *cells, paper])} |")
     seeds = ", ".join(map(str, plan.seeds))
     said = f"Top-1 in per cent; seed {seeds}." if len(plan.seeds) == 1 else (
@@ -29,6 +34,13 @@ def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
         "changes, else the first."
     )  # fmt: skip
     return "\n".join([*lines, "", said, *left_out(table)]) + "\n"
+
+
+def _size_cells(size: Size | None) -> list[str]:
+    """Millions of parameters, and thousand millions of multiply-accumulates."""
+    if size is None:
+        return ["", ""]
+    return [f"{size.parameters / 1e6:.2f}", "" if size.macs is None else f"{size.macs / 1e9:.2f}"]
 
 
 def left_out(table: Table) -> list[str]:
@@ -51,6 +63,7 @@ def as_json(plan: Plan, rows: Sequence[Figures]) -> dict[str, Any]:
                 "accuracy": {column: list(values) for column, values in row.values.items()},
                 "paper": {column: cell.paper for column, cell in row.row.cells.items()},
             }
+            | ({"size": row.size and row.size._asdict(), "paper_size": row.row.paper_size} if plan.table.sized else {})
             for row in rows
         ],
         "left_out": dict(plan.table.absent),

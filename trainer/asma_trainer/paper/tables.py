@@ -68,22 +68,25 @@ def method(given: Given, name: str) -> Setting:
 def _table_1(given: Given) -> Table:
     supervised = {"pretrain.method": "skeleton_bt", "stages": ["finetune", "evaluate"]}  # for its one encoder
     rows = [Row("3s-ST-GCN", {FINE_TUNED: Cell(Setting("supervised", supervised), "fine-tuned", 0.852)})]
-    for name, key, lin, ft in (
-        ("3s-SkeletonBT", "skeleton_bt", 0.693, None),
-        ("3s-SkeletonCLR", "skeleton_clr", 0.750, None),
-        ("3s-CrosSCLR", "crosclr", 0.778, 0.862),
-        ("3s-AimCLR", "aimclr", 0.789, 0.869),
-        ("3s-PSTL", "pstl", 0.791, 0.871),
+    for name, key, lin, ft, size in (
+        ("3s-SkeletonBT", "skeleton_bt", 0.693, None, None),
+        ("3s-SkeletonCLR", "skeleton_clr", 0.750, None, None),
+        ("3s-CrosSCLR", "crosclr", 0.778, 0.862, (26.6e6, 17.28e9)),
+        ("3s-AimCLR", "aimclr", 0.789, 0.869, (2.85e6, 3.45e9)),
+        ("3s-PSTL", "pstl", 0.791, 0.871, (2.85e6, 3.45e9)),
     ):
         setting = method(given, key)
-        rows.append(Row(name, {LINEAR: Cell(setting, "linear", lin), FINE_TUNED: Cell(setting, "fine-tuned", ft)}))
+        cells = {LINEAR: Cell(setting, "linear", lin), FINE_TUNED: Cell(setting, "fine-tuned", ft)}
+        rows.append(Row(name, cells, paper_size=size))
     teacher = {LINEAR: Cell(linear(given), "teacher", 0.873), FINE_TUNED: Cell(distilled(), "teacher", 0.920)}
-    rows += [Row("3s-ASMa", teacher), Row("3s-ASMa-Distill", {FINE_TUNED: Cell(distilled(), "student", 0.917)})]
+    rows.append(Row("3s-ASMa", teacher, paper_size=(6.3e6, 4.5e9)))
+    student = {FINE_TUNED: Cell(distilled(), "student", 0.917)}
+    rows.append(Row("3s-ASMa-Distill", student, paper_size=(0.54e6, 1.26e9)))
     absent = {
         "2s-AGCN, Shift-GCN, MS-G3D, PYSKL, CTR-GCN, BlockGCN, HiOD": "other supervised networks, " + _NOT_HERE,
         "SkeletonMAE, 3s-colorization, SCD-Net, IGM, ActCLR, STJD-CL": _NOT_HERE,
     }
-    return Table("Linear evaluation and fine-tuning", tuple(rows), absent)
+    return Table("Linear evaluation and fine-tuning", tuple(rows), absent, sized=True)
 
 
 def _table_3(given: Given) -> Table:
