@@ -155,8 +155,9 @@ def test_table_1_says_how_large_networks_are(order: MakeOrder) -> None:
     ]
     text = markdown(planned, rows)
     assert "| | split | Lin. | FT. | Params (M) | MACs (G) | paper, NTU-60 xsub |" in text
-    assert "| 3s-ASMa-Distill | test |  | 50.0 | 1.23 | 2.00 | – / 91.7; 0.54, 1.26 |" in text
-    assert "| 3s-PSTL | test | 50.0 | 50.0 | 1.23 |  | 79.1 / 87.1; 2.85, 3.45 |" in text
+    assert "| 3s-ASMa-Distill | test |  | 50.0 | 1.234 | 2 | – / 91.7; 0.54, 1.26 |" in text
+    assert "| 3s-PSTL | test | 50.0 | 50.0 | 1.234 |  | 79.1 / 87.1; 2.85, 3.45 |" in text
+    assert "75.0 / –" in text
     assert as_json(planned, rows)["rows"][-1]["size"] == {"parameters": 1.234e6, "macs": 2e9}
 
 

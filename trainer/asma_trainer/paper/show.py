@@ -23,7 +23,7 @@ def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
         first = by_name.get((row.row.against or table.rows[0].name, row.split), {})
         cells = [accuracy_cell(row.values.get(column, ()), first.get(column, ())) for column in columns]
         papers = [row.row.cells[column].paper if column in row.row.cells else None for column in columns]
-        paper = " / ".join("–" if value is None else f"{100 * value:.4g}" for value in papers)
+        paper = " / ".join("–" if value is None else f"{100 * value:.2f}".removesuffix("0") for value in papers)
         if table.sized:
             cells += _size_cells(row.size)
             paper += f"; {', '.join(_size_cells(Size(*row.row.paper_size)))}" if row.row.paper_size else ""
@@ -40,7 +40,7 @@ def _size_cells(size: Size | None) -> list[str]:
     """Millions of parameters, and thousand millions of multiply-accumulates."""
     if size is None:
         return ["", ""]
-    return [f"{size.parameters / 1e6:.2f}", "" if size.macs is None else f"{size.macs / 1e9:.2f}"]
+    return [f"{size.parameters / 1e6:.4g}", "" if size.macs is None else f"{size.macs / 1e9:.4g}"]
 
 
 def left_out(table: Table) -> list[str]:
