@@ -22,7 +22,7 @@ import torch
 from asma_edge.files import atomic_file
 from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
-from asma_trainer.data.fit import check_fit
+from asma_trainer.data.fit import check_fit, check_people
 from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
 from asma_trainer.engine.compute import Compute, compute
@@ -113,7 +113,7 @@ class Run:
     ) -> None:
         self.folder, self.dataset, self.recipe, self.compute = Path(folder), dataset, recipe, compute or Compute()
         self.info = dataset.info
-        self.train = dataset.split(recipe.data.train)
+        self.train = dataset.split(recipe.data.train, "data.train")
         self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
@@ -158,12 +158,24 @@ class Run:
         return StudentFile.load(self.folder / "student.pt")
 
     def stages(self) -> None:
-        """Run every stage of the recipe, in its order."""
+        """Run every stage of the recipe, in its order.
+
+        Raises:
+            DataError: several people in clips that device students would learn from: at once, not hours later.
+        """
+        if any(stage.students for stage in self._stages):
+            check_people(self.dataset, self.recipe)
         for stage in self.recipe.stages:
             self.stage(stage)
 
     def stage(self, name: StageName) -> None:
-        """Run one stage to its end; finished work is not repeated."""
+        """Run one stage to its end; finished work is not repeated.
+
+        Raises:
+            DataError: several people in clips that device students would learn from.
+        """
+        if name != "evaluate" and STAGE[name].students:
+            check_people(self.dataset, self.recipe)
         if name == "evaluate":
             if self.compute.main:
                 self.evaluate()
@@ -183,12 +195,13 @@ class Run:
         module = stage.build(self.info, recipe, unit)
         stage.start(module, self, unit)
         fit(
-            self.folder / stage.name / unit, module, self._batches(stage, seed), schedule, seed=seed,
+            self.folder / stage.name / unit, module, self.batches(stage, seed), schedule, seed=seed,
             digest=self.digest(stage.name, unit), config=recipe.to_toml(), compute=self.compute,
             title=f"{stage.name} {unit}",
         )  # fmt: skip
 
-    def _batches(self, stage: Stage, seed: int) -> TrainingBatches:
+    def batches(self, stage: Stage, seed: int) -> TrainingBatches:
+        """What a stage is trained on, batch by batch."""
         recipe, schedule = self.recipe, stage.schedule(self.recipe)
         return TrainingBatches(
             self.dataset, self.labelled if stage.labels else self.train, recipe.data, schedule.batch, seed,
@@ -209,7 +222,7 @@ class Run:
             measure_statistics(
                 encoders,
                 lambda batch, _: pass_clean(encoders, batch, self.info, stream),
-                seeded_batches(self._batches(stage, seed), steps, seed, self.compute),
+                seeded_batches(self.batches(stage, seed), steps, seed, self.compute),
             )
         return encoders
 

@@ -117,8 +117,12 @@ class PreparedDataset:
         """(T, M, V, 3) frames of one clip, a view of the memory map."""
         return self.poses[self.offsets[number] : self.offsets[number + 1]]
 
-    def split(self, name: str) -> IntArray:
+    def split(self, name: str, setting: str = "") -> IntArray:
         """Clip numbers of a named split; ``all`` is every clip.
+
+        Args:
+            name: of the split.
+            setting: the recipe key that names it, for the error.
 
         Raises:
             DataError: the split is unknown or empty.
@@ -130,8 +134,9 @@ class PreparedDataset:
             raise DataError(
                 f"split '{name}' of '{self.path}' is {state}",
                 expected="one of " + ", ".join(["all", *(n for n, c in self.splits.items() if len(c))]),
-                got=name,
-                hint="name another split in the recipe's [data], such as --set data.train=all",
+                got=f"{setting} = {name}" if setting else name,
+                hint=(f"name one of these as {setting}, by --set or in the recipe" if setting else "name one of these")
+                + ("" if self.splits else "; or hold people out on import, by --test-subjects"),
             )
         return self.splits[name]
 
