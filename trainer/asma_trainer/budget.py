@@ -108,7 +108,7 @@ def within(recipe: Recipe, costs: Costs, budget_s: float) -> Recipe:
             expected=f"{duration_text(needed(LEAST_SHARE))} or more, for a twentieth of the steps and what they do not "
             "shorten, such as the evaluation",
             got=duration_text(budget_s),
-            hint="give it more time, or train less: --set 'stages=[\"baseline\", \"evaluate\"]' trains a student on "
+            hint='give it more time, or train less: --set \'stages=["baseline", "evaluate"]\' trains a student on '
             "labels alone",
         )
     least, most = LEAST_SHARE, 1.0
@@ -127,7 +127,9 @@ def _scaled(recipe: Recipe, stages: Iterable[StageName], share: float) -> Recipe
         if name != "evaluate":
             schedule = STAGE[name].schedule(recipe)
             steps = max(1, int(share * schedule.steps))
-            changed[name] = dataclasses.replace(schedule, steps=steps, warmup=min(steps, round(share * schedule.warmup)))
+            changed[name] = dataclasses.replace(
+                schedule, steps=steps, warmup=min(steps, round(share * schedule.warmup))
+            )
     return dataclasses.replace(recipe, **changed)
 
 

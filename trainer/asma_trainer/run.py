@@ -13,9 +13,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -25,11 +25,11 @@ from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.fit import check_fit, check_people
 from asma_trainer.data.labels import labelled_clips
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
-from asma_trainer.engine.compute import Compute, compute
+from asma_trainer.engine.compute import Compute
 from asma_trainer.engine.loop import fit, seeded_batches
 from asma_trainer.engine.schedule import seed_of_work
 from asma_trainer.engine.statistics import measure_statistics, statistics_steps
-from asma_trainer.errors import CheckpointError, RecipeError
+from asma_trainer.errors import CheckpointError
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.results import Results, save_scores
@@ -48,49 +48,17 @@ from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import StageName
 
 
-def train(
-    data: str | Path | PreparedDataset,
-    recipe: str | Path | Recipe,
-    out: str | Path,
-    *,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "float32", "bf16"] = "auto",
-    workers: int = 0,
-) -> Run:
-    """Train every stage of a recipe and evaluate it; the same call continues what was interrupted.
-
-        run = train("data/mine", "device-irds", out="runs/mine", overrides={"pretrain.steps": 2000})
-        run.results.accuracy, run.student
-
-    Args:
-        data: a prepared data set.
-        recipe: name, path of a .toml file, or a `Recipe`.
-        out: folder of the run.
-        overrides: of the recipe: {"section.key": value}, or ``section.key=value`` texts.
-        device: ``auto`` takes CUDA where there is one.
-        precision: ``auto`` takes bfloat16 on CUDA devices that compute in it.
-        workers: processes that prepare batches.
+def begun(folder: str | Path) -> Recipe | None:
+    """The full settings that the first stage of a run in this folder began with; None where none has begun.
 
     Raises:
-        DataError: the data set is malformed, or not what the recipe asks for.
-        RecipeError: the recipe is malformed or impossible, or training diverged.
-        CheckpointError: ``out`` holds a run of other settings.
+        RecipeError: they are no recipe of this version.
     """
-    dataset = data if isinstance(data, PreparedDataset) else PreparedDataset.open(data)
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides)
-    elif overrides:
-        raise RecipeError(
-            "overrides go with a recipe's name or path",
-            expected="a Recipe as it is, or a name with overrides",
-            got="a Recipe and overrides",
-            hint="use dataclasses.replace, or give the recipe's name",
-        )
-    with compute(device, precision, workers) as where:
-        run = Run(out, dataset, recipe, where)
-        run.stages()
-    return run
+    for stage in (*STAGE, "evaluate"):
+        path = Path(folder) / stage / "config.toml"
+        if path.exists():
+            return load_recipe(path)
+    return None
 
 
 class Run:

@@ -49,7 +49,7 @@ class Recipe:
     """Everything a run needs besides the data set.
 
     Attributes:
-        budget_s: seconds that the steps have been scaled to (`asma_trainer.budget`); 0: they are as somebody chose them.
+        budget_s: seconds that the steps have been scaled to (`asma_trainer.budget`); 0: somebody chose them.
     """
 
     name: str = "unnamed"
