@@ -177,16 +177,16 @@ def _advice(run: Run, seconds: Mapping[StageName, float]) -> Iterator[str]:
     """What to try first, where the labels that there are suggest it."""
     stages, clips, labelled = run.recipe.stages, len(run.train), len(run.labelled)
     if "distill" in stages and labelled == clips:
-        alone = seconds.get("baseline")
+        training = f" ({duration_text(seconds['baseline'])} of training)" if "baseline" in seconds else ""
         yield (
-            "advice: every training clip has a label, so a student on labels alone may do as well in a fraction of the time"
-            + (f" ({duration_text(alone)} of training)" if alone else "")
-            + ': try --set \'stages=["baseline", "evaluate"]\' first. The rest pays where many clips have no label'
+            "advice: every training clip has a label, so a student on labels alone may do as well in a fraction of the "
+            f"time{training}: try --set 'stages=[\"baseline\", \"evaluate\"]' first. Pretraining and distilling learn from "
+            "clips without labels, too, and pay where those are plenty"
         )
     if "distill" not in stages and "baseline" in stages and labelled < clips / 2:
         yield (
-            f"advice: {clips - labelled} of {clips} training clips have no label, and labels alone teach nothing of them: the "
-            "whole method (pretrain, finetune, align, distill) learns from all"
+            f"advice: {clips - labelled} of {clips} training clips have no label, and a student on labels alone never "
+            "sees them: the whole method (pretrain, finetune, align, distill) learns from all"
         )
 
 
