@@ -8,6 +8,7 @@ that is continued has the steps that it began with, however fast the machine is 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -102,22 +103,21 @@ def within(recipe: Recipe, costs: Costs, budget_s: float) -> Recipe:
     def needed(share: float) -> float:
         return sum(estimate(_scaled(recipe, costs, share), costs).values())
 
-    if needed(LEAST_SHARE) > budget_s:
+    if (least := needed(LEAST_SHARE)) > budget_s:
+        unit = 60.0 if least > 60 else 1.0
         raise RecipeError(
             f"the budget is too small for recipe '{recipe.name}' on this machine",
-            expected=f"{duration_text(needed(LEAST_SHARE))} or more, for a twentieth of the steps and what they do not "
+            expected=f"{duration_text(math.ceil(least / unit) * unit)} or more, for a twentieth of the steps and what they do not "
             "shorten, such as the evaluation",
             got=duration_text(budget_s),
             hint='give it more time, or train less: --set \'stages=["baseline", "evaluate"]\' trains a student on '
             "labels alone",
         )
-    least, most = LEAST_SHARE, 1.0
-    if needed(most) <= budget_s:
-        least = most
-    while most - least > _EXACT_SHARE:
-        middle = (least + most) / 2
-        least, most = (middle, most) if needed(middle) <= budget_s else (least, middle)
-    return dataclasses.replace(_scaled(recipe, costs, least), budget_s=budget_s)
+    share, above = (1.0, 1.0) if needed(1.0) <= budget_s else (LEAST_SHARE, 1.0)
+    while above - share > _EXACT_SHARE:
+        middle = (share + above) / 2
+        share, above = (middle, above) if needed(middle) <= budget_s else (share, middle)
+    return dataclasses.replace(_scaled(recipe, costs, share), budget_s=budget_s)
 
 
 def _scaled(recipe: Recipe, stages: Iterable[StageName], share: float) -> Recipe:

@@ -180,8 +180,8 @@ def _advice(run: Run, seconds: Mapping[StageName, float]) -> Iterator[str]:
         training = f" ({duration_text(seconds['baseline'])} of training)" if "baseline" in seconds else ""
         yield (
             "advice: every training clip has a label, so a student on labels alone may do as well in a fraction of the "
-            f"time{training}: try --set 'stages=[\"baseline\", \"evaluate\"]' first. Pretraining and distilling learn from "
-            "clips without labels, too, and pay where those are plenty"
+            f'time{training}: try --set \'stages=["baseline", "evaluate"]\' first. Pretraining and distilling learn '
+            "from clips without labels, too, and pay where those are plenty"
         )
     if "distill" not in stages and "baseline" in stages and labelled < clips / 2:
         yield (
