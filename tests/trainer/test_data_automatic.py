@@ -124,10 +124,10 @@ def test_empty_splits_test_nothing(make_set: MakeSet) -> None:
 
 def test_sets_without_splits_are_told_how_to_get_them(make_set: MakeSet) -> None:
     dataset = make_set([2.0] * 3, splits=False)
-    with pytest.raises(DataError, match="data[.]train = train") as caught:
+    with pytest.raises(DataError, match=r"data\.train = train") as caught:
         fitted(dataset)
     assert "--test-subjects" in str(caught.value)
-    with pytest.raises(DataError, match="data[.]test") as caught:
+    with pytest.raises(DataError, match=r"data\.test") as caught:
         fitted(dataset, "data.train=all")
     assert "--test-subjects" in str(caught.value)
     assert fitted(dataset, "data.train=all", 'data.test=["all"]').data.test == ("all",)
@@ -154,7 +154,7 @@ def test_what_a_run_has_begun_with_stays(make_set: MakeSet) -> None:
 
 
 def test_values_that_no_data_set_decides(make_set: MakeSet) -> None:
-    with pytest.raises(RecipeError, match="pretrain[.]lr") as caught:
+    with pytest.raises(RecipeError, match=r"pretrain\.lr") as caught:
         fitted(make_set([2.0] * 3), "pretrain.lr=auto")
     assert all(key in str(caught.value) for key in RULES)
     with pytest.raises(RecipeError, match="leaves values to the data set"):

@@ -112,5 +112,5 @@ def test_a_whole_run_with_each_person_apart(pairs: PreparedDataset, tmp_path: Pa
 
 def test_only_students_of_devices_see_each_person(tiny_recipe: MakeRecipe) -> None:
     for other in ('student.kind="paper"', 'data.sampling="clip"'):
-        with pytest.raises(RecipeError, match="student[.]people"):
+        with pytest.raises(RecipeError, match=r"student\.people"):
             tiny_recipe('student.people="each"', other)

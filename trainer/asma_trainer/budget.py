@@ -105,10 +105,10 @@ def within(recipe: Recipe, costs: Costs, budget_s: float) -> Recipe:
 
     if (least := needed(LEAST_SHARE)) > budget_s:
         unit = 60.0 if least > 60 else 1.0
+        enough = duration_text(math.ceil(least / unit) * unit)
         raise RecipeError(
             f"the budget is too small for recipe '{recipe.name}' on this machine",
-            expected=f"{duration_text(math.ceil(least / unit) * unit)} or more, for a twentieth of the steps and what they do not "
-            "shorten, such as the evaluation",
+            expected=f"{enough} or more, for a twentieth of the steps and what they do not shorten, such as the evaluation",
             got=duration_text(budget_s),
             hint='give it more time, or train less: --set \'stages=["baseline", "evaluate"]\' trains a student on '
             "labels alone",
