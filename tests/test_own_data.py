@@ -65,5 +65,5 @@ def test_the_guide_leads_from_recordings_to_events(tmp_path: Path) -> None:
     assert "within 25 min" in told
     assert "on this machine" in told
     bundle = read_bundle(tmp_path / "mine.tflite")
-    assert set(bundle.meta.labels) == {"wave", "clap", "idle"}
+    assert set(bundle.info.labels) == {"wave", "clap", "idle"}
     assert "start" in output["asma-edge"].stdout

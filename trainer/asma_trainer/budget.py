@@ -108,7 +108,7 @@ def within(recipe: Recipe, costs: Costs, budget_s: float) -> Recipe:
         enough = duration_text(math.ceil(least / unit) * unit)
         raise RecipeError(
             f"the budget is too small for recipe '{recipe.name}' on this machine",
-            expected=f"{enough} or more, for a twentieth of the steps and what they do not shorten, such as the evaluation",
+            expected=f"{enough} or more, for a twentieth of the steps and what fewer do not shorten",
             got=duration_text(budget_s),
             hint='give it more time, or train less: --set \'stages=["baseline", "evaluate"]\' trains a student on '
             "labels alone",
