@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asma_trainer import budget, training
@@ -105,6 +106,15 @@ def test_every_stage_is_measured_and_nothing_is_written(
     assert costs["evaluate"].fixed > 0
     assert costs["evaluate"].measure == costs["pretrain"].measure > 0
     assert len(statistics_steps(40)) == 4
+
+
+def test_few_training_clips_beside_many_test_clips_can_be_measured(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "_SAMPLE", 2)  # every twelfth of the test clips
+    few = dataclasses.replace(waves, splits={"train": np.arange(3), "test": np.arange(24)})
+    recipe = tiny_recipe('stages=["pretrain", "evaluate"]')
+    assert measure_costs(Run(tmp_path / "out", few, recipe))["evaluate"].fixed > 0
 
 
 @pytest.fixture

@@ -211,6 +211,6 @@ def _evaluation(run: Run, past: _Untrained) -> float:
 
 
 def _every(dataset: PreparedDataset, clips: IntArray, every: int) -> IntArray:
-    """Every n-th clip by length, from the middle of the first n on."""
+    """Every n-th clip by length, from the middle of the first n on; one at least."""
     by_length = clips[np.argsort(dataset.lengths[clips], kind="stable")]
-    return np.sort(by_length[every // 2 :: every])
+    return np.sort(by_length[min(every, len(clips)) // 2 :: every])
