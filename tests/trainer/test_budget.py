@@ -11,7 +11,7 @@ import pytest
 
 from asma_trainer import budget, training
 from asma_trainer.budget import Cost, duration_text, estimate, measure_costs, parse_duration, within
-from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
 from asma_trainer.engine.checkpoint import load_checkpoint
 from asma_trainer.engine.compute import Compute
 from asma_trainer.engine.statistics import statistics_steps
@@ -115,6 +115,20 @@ def test_few_training_clips_beside_many_test_clips_can_be_measured(
     few = dataclasses.replace(waves, splits={"train": np.arange(3), "test": np.arange(24)})
     recipe = tiny_recipe('stages=["pretrain", "evaluate"]')
     assert measure_costs(Run(tmp_path / "out", few, recipe))["evaluate"].fixed > 0
+
+
+def test_clips_without_labels_are_no_part_of_the_probes(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """Six of 16 have none: the sample by which probing is timed holds the others only."""
+    label = waves.label.copy()
+    longest = waves.split("train")[np.argsort(-waves.lengths[waves.split("train")])]
+    label[longest[:6]] = UNLABELLED
+    few = dataclasses.replace(waves, label=label)
+    told: list[str] = []
+    training.open_run(tmp_path / "out", few, tiny_recipe(), (), Compute(), tell=told.append)
+    assert told[0].startswith("about ")
+    assert not any(text.startswith("advice") for text in told)  # clips without labels are what the whole method is for
 
 
 @pytest.fixture

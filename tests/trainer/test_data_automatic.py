@@ -12,7 +12,7 @@ import pytest
 from asma_edge.skeleton import get_layout
 from asma_trainer.data.automatic import RULES, fit_recipe
 from asma_trainer.data.automatic import tests_for as splits_that_test
-from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, PreparedDataset
 from asma_trainer.data.fit import check_fit
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError, RecipeError
@@ -76,6 +76,11 @@ def test_pauses_are_no_actions(make_set: MakeSet) -> None:
     assert fitted(make_set([9.0] * 3, classes=("nod", "wave"))).student.idle_label is None
 
 
+def test_clips_without_labels_count_as_actions(make_set: MakeSet) -> None:
+    dataset = make_set([1.2, 1.2, 9.0, 1.2], [UNLABELLED, UNLABELLED, WAVE, WAVE], classes=("nod", "wave"))
+    assert fitted(dataset).data.fps == 28.0
+
+
 @pytest.mark.parametrize(("layout", "joints"), [("ntu25", 9), ("kinect20", 7), ("coco17", 6), ("body13", 5)])
 def test_masks_keep_the_papers_shares(make_set: MakeSet, layout: str, joints: int) -> None:
     recipe = fitted(make_set([2.0] * 3, layout=layout))
@@ -131,6 +136,8 @@ def test_sets_without_splits_are_told_how_to_get_them(make_set: MakeSet) -> None
         fitted(dataset, "data.train=all")
     assert "--test-subjects" in str(caught.value)
     assert fitted(dataset, "data.train=all", 'data.test=["all"]').data.test == ("all",)
+    only = fitted(dataset, "data.train=all", 'stages=["pretrain"]')  # tests nothing
+    check_fit(dataset, only)
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def _evaluation(run: Run, past: _Untrained) -> float:
     recipe, dataset = run.recipe, run.dataset
     test = np.unique(np.concatenate([dataset.split(name) for name in recipe.data.test]))
     every = max(1, len(test) // _SAMPLE)
-    sample = {"sample-train": _every(dataset, run.train, every), "sample-test": _every(dataset, test, every)}
+    sample = {"sample-train": _every(dataset, run.labelled, every), "sample-test": _every(dataset, test, every)}
     few = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, train="sample-train", test=("sample-test",)),

@@ -88,6 +88,8 @@ def _test(dataset: PreparedDataset, values: Values) -> list[str]:
     filled = [name for name, clips in dataset.splits.items() if len(clips)]
     dataset.split(train, "data.train")
     found = tests_for(train, filled)
+    if not found and set(value_at(values, "stages") or Recipe().stages) <= {"pretrain"}:
+        return list(Recipe().data.test)  # which is asked for nothing
     if not found:
         raise DataError(
             f"no split of '{dataset.path}' tests what '{train}' teaches",
@@ -107,7 +109,7 @@ def _seconds(dataset: PreparedDataset, values: Values) -> float:
     """How long an action takes: the median of the training clips in which something happens."""
     clips = dataset.split(value_at(values, "data.train") or "train", "data.train")
     idle = value_at(values, "student.idle_label")
-    active = [clip for clip in clips if dataset.info.classes[dataset.label[clip]] != idle]
+    active = [clip for clip in clips if idle is None or dataset.class_of(clip) != idle]
     return min(float(np.median(dataset.lengths[active or clips])) / dataset.info.fps, _LONGEST_WINDOW_S)
 
 
