@@ -30,8 +30,8 @@ from asma_trainer.evaluation.metrics import top1
 from asma_trainer.evaluation.results import Results
 from asma_trainer.models.count import count_frame_macs, count_macs, count_parameters
 from asma_trainer.recipe.recipe import Recipe, load_recipe
-from asma_trainer.run import train
 from asma_trainer.student_file import StudentFile
+from asma_trainer.training import train
 
 RECIPE = "device-irds"
 COMMON = {

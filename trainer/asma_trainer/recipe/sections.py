@@ -14,6 +14,7 @@ from asma_trainer.vocabulary import (
     Hidden,
     InputNorm,
     Partition,
+    People,
     Sampling,
     StudentKind,
     Tokens,
@@ -123,8 +124,8 @@ class MaskConfig:
         hdlm_joints, ldhm_joints: what each encoder hides: joints of ``high`` or ``low`` degree, or ``random`` ones.
         hdlm_frames, ldhm_frames: frames of ``high`` or ``low`` motion, or ``random`` ones. The defaults are the paper's
             pairs, which give the encoders their names; Table 9 has others.
-        low_degree: probabilities that favour low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly
-            uniform), ``inverse`` is 1/d, ``reverse`` is max(d) + 1 - d.
+        low_degree: what favours low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly uniform), ``inverse``
+            is 1/d, ``reverse`` is max(d) + 1 - d.
         mode: ``drop`` removes masked joints and frames, ``zero`` sets them to 0.
         multiset: as the ancestor: draw from a list that holds each joint once per bone, so that a joint may come
             twice (hdlm: about 8.2 distinct of 9).
@@ -214,10 +215,8 @@ class ExtremeConfig:
     """The extreme views of aimclr.
 
     Attributes:
-        probability: of each of these: the clip backwards, noise, blur in time, one axis set to 0.
-        noise: standard deviation added to every coordinate.
-        blur: greatest standard deviation of the blur in frames; the least is 0.1.
-        augment: changes that come before.
+        augment: changes before; probability: of each of these: the clip backwards, noise, blur in time, one axis at 0.
+        noise: standard deviation added to every coordinate; blur: greatest one of the blur in frames, the least is 0.1.
     """
 
     probability: float = 0.5
@@ -307,6 +306,7 @@ class StudentConfig:
         channels: that leave each block.
         kernel, strides, temporal: of the temporal convolutions, as in `BlockSpec`: one for all blocks, or a list.
         graph_bias: of the graph convolutions.
+        people: of a clip: one sample ``together``, by the mean of their features; or ``each`` one of their own.
         calibration, golden: how many clips student.pt carries for the converter.
         idle_label: class that means nothing happens; must exist in the data if given.
     """
@@ -318,6 +318,7 @@ class StudentConfig:
     temporal: Temporal | tuple[Temporal, ...] = "full"
     graph_bias: bool = True
     dropout: float = 0.0
+    people: People = "together"
     calibration: int = 256
     golden: int = 512
     idle_label: str | None = None

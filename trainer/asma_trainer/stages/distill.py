@@ -45,13 +45,20 @@ class Distilling(Students):
             self._teachers[stream].load_state_dict(teacher.state_dict())
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """KL to the teacher, plus the shares of labels and features if the recipe gives any; summed over streams."""
+        """KL to the teacher, plus the shares of labels and features if the recipe gives any; summed over streams.
+
+        The teacher sees a clip's people together; so do the students, unless each person is a sample of its own.
+        """
         config = self.config
         view = self.augment(batch, generator)
         inputs = {stream: stream_input(view, self.info, stream) for stream in self.students}
         features, logits = self._teach(view, inputs)
         fused = torch.stack([self.weights[stream] * value for stream, value in logits.items()]).sum(dim=0)
         losses, metrics = [], {"teacher_accuracy": accuracy(fused, view.label)}
+        if self.apart:
+            fused = fused[view.owner]
+            logits, features = ({s: v[view.owner] for s, v in values.items()} for values in (logits, features))
+            view = view.each_person()
         for stream, student in self.students.items():
             assert isinstance(student, Student)
             embedded = mean_over_people(student.embed(inputs[stream]), view.owner, view.clips)

@@ -28,7 +28,7 @@ class Students(Trainable):
 
     def __init__(self, info: DatasetInfo, recipe: Recipe) -> None:
         super().__init__()
-        self.info = info
+        self.info, self.apart = info, recipe.student.people == "each"
         self.students = nn.ModuleDict({stream: build_student(info, recipe) for stream in recipe.streams})
         self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.augment)
 
@@ -43,6 +43,7 @@ class Supervised(Students):
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """The sum of the streams' cross-entropies."""
         view = self.augment(batch, generator)
+        view = view.each_person() if self.apart else view
         losses, metrics = [], {}
         for stream, student in self.students.items():
             logits = student(stream_input(view, self.info, stream), view.owner, view.clips)
