@@ -18,6 +18,7 @@ from asma_edge.checks import is_number
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import FloatArray
 
+FUSED = "fused"  # the network of a model whose streams are fused early: one for all of them
 _SHARPNESS = 8.0  # of `pool_windows`; 1, 2, 4, 6, 8 and 12 were compared on people held out of a training set
 
 

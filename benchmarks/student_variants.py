@@ -76,8 +76,8 @@ def row_of(folder: Path, variant: str, data: Path, recipe: Recipe, convert: bool
     """What a finished run found, and what its student costs."""
     student = StudentFile.load(folder / "student.pt")
     (accuracy,) = Results.load(folder / "evaluate").accuracy
-    config, streams = next(iter(student.models.values())).backbone.config, len(student.streams)
-    cost = {"classes": len(student.labels), "streams": streams}
+    config = next(iter(student.models.values())).backbone.config
+    cost = {"classes": len(student.labels), "networks": len(student.models)}
     row = {
         "variant": variant,
         "data": data.name,

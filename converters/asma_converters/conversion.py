@@ -290,7 +290,7 @@ def _describe(student: StudentFile, output: Path, precision: Precision, mode: Mo
         temperature=float(student.temperature),
         parameters=count_parameters(list(student.models.values())),
         macs=count_macs(
-            student.layout, config, student.window, classes=len(student.labels), streams=len(student.models)
+            student.layout, config, student.window, classes=len(student.labels), networks=len(student.models)
         ),
         provenance={**student.provenance, "student": student.kind},
     )

@@ -23,7 +23,7 @@ from asma_trainer.student_file import StudentFile
 def described(kind: str, **changes: object) -> dict[str, object]:
     """The entry ``student`` of the file below, with another last block."""
     first, last = (dataclasses.asdict(block) for block in block_specs((4, 8), 3))
-    return {"kind": kind, "blocks": [first, last | changes]}
+    return {"kind": kind, "blocks": [first, last | changes], "early": None}
 
 
 @pytest.fixture
