@@ -28,6 +28,7 @@ from asma_trainer.models.stgcn import STGCNConfig
 from asma_trainer.models.student import Student
 from asma_trainer.networks import build_student, build_teacher
 from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.report.build import report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.distill import Distilling
 from asma_trainer.student_file import StudentFile
@@ -181,6 +182,9 @@ def test_a_run_trains_evaluates_and_keeps_it(
     assert (row.streams, row.fused is None) == ({}, False)
     with np.load(tmp_path / "evaluate" / "scores.npz") as scores:
         assert set(scores.files) == {"name", "fused"}
+    _, summary = report_run(Run.open(tmp_path, waves))
+    assert summary["accuracy"]["student_float32"] == row.fused
+    assert f"{count_parameters(student.models['fused']):,}" in (tmp_path / "report.html").read_text(encoding="utf-8")
     (line,) = (tmp_path / "distill" / "all" / "metrics.jsonl").read_text().splitlines()[-1:]
     assert "fused_kl" in json.loads(line)
 

@@ -86,6 +86,11 @@ class StudentFile:
         """How the streams are fused inside one network; None: each has a network of its own."""
         return next(iter(self.models.values())).backbone.config.early
 
+    @property
+    def networks(self) -> dict[str, tuple[str, ...]]:
+        """{network: the streams that it sees}, for each of ``models``."""
+        return networks_of(self.streams, self.early)
+
     def inputs(self, frames: FloatArray) -> dict[str, FloatArray]:
         """{stream: (n, T, V, 3)} model inputs from (n, T + 1, V, 3) frames such as ``calibration``."""
         return to_streams(frames[:, 1:], frames[:, 0], self.layout, self.streams, self.preprocess.units)
@@ -95,7 +100,7 @@ class StudentFile:
         inputs = self.inputs(frames)
         return {
             name: np.concatenate([inputs[stream] for stream in streams], axis=-1)
-            for name, streams in networks_of(self.streams, self.early).items()
+            for name, streams in self.networks.items()
         }
 
     @classmethod
@@ -226,7 +231,6 @@ class StudentFile:
         blocks = {model.backbone.config.blocks for model in self.models.values()}
         valid = {model.backbone.config.valid for model in self.models.values()}
         early = {model.backbone.config.early for model in self.models.values()}
-        names = list(self.models)
         frames = (self.window + 1, self.layout.num_joints, 3)
         labels, classes = self.golden_labels, len(self.labels)
         return (
@@ -235,7 +239,7 @@ class StudentFile:
             else f"networks of {len(blocks)} architectures" if len(blocks) != 1
             else f"blocks of {odd[0]}" if (odd := [block.problem for block in blocks.pop() if block.problem])
             else "networks that fuse their streams in different ways" if len(early) != 1
-            else f"networks {', '.join(names)}" if list(networks_of(self.streams, self.early)) != names
+            else f"networks {', '.join(self.models)}" if list(self.networks) != list(self.models)
             else f"streams {', '.join(self.streams)}" if not set(self.streams) <= set(STREAMS)
             else "calibration frames do not fit" if self.calibration.shape[1:] != frames or not len(self.calibration)
             else "golden frames do not fit" if self.golden.shape[1:] != frames or not len(self.golden)
