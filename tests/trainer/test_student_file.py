@@ -164,6 +164,18 @@ def test_files_of_format_1_are_read(student: StudentFile, tmp_path: Path) -> Non
             StudentFile.load(path)
 
 
+def test_files_of_format_2_are_read(student: StudentFile, tmp_path: Path) -> None:
+    """They know nothing of early fusion."""
+    path = tmp_path / "student.pt"
+    student.save(path)
+    values = torch.load(path, weights_only=True)
+    del values["student"]["early"], values["digest"]
+    torch.save(values | {"format": 2}, path)
+    loaded = StudentFile.load(path)
+    assert (loaded.streams, loaded.early) == (STREAMS, None)
+    assert loaded.models["bone"].backbone.config == student.models["bone"].backbone.config
+
+
 def test_blocks_of_every_kind_survive_the_file(student: StudentFile, tmp_path: Path) -> None:
     blocks = (BlockSpec(4, 3, 2, "full", False), BlockSpec(8, 1, 1, "separable", True))
     config = STGCNConfig(blocks, valid=True)
