@@ -176,7 +176,7 @@ _RULES: tuple[tuple[str, str, Callable[[BundleInfo], bool]], ...] = (
     ("precision", "int8 or float32", lambda i: i.precision in ("int8", "float32")),
     ("streams", f"unique names among {STREAMS}", lambda i: _are_names(i.streams, 3) and set(i.streams) <= set(STREAMS)),
     ("early_fusion", "true, with two streams or more, or false", lambda i: isinstance(i.early_fusion, bool)
-     and len(i.streams) > i.early_fusion),
+     and (len(i.streams) > 1 or not i.early_fusion)),
     ("fusion", "a weight from 0 to 1 for each network", lambda i: len(i.fusion) == len(i.networks)
      and all(_is_number(w, 0, 1) for w in i.fusion)),
     ("fusion", "weights that sum to 1", lambda i: math.isclose(sum(i.fusion), 1, abs_tol=1e-3)),

@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "strided": {"student.kernel": [9, 9, 9, 5, 5], "student.strides": [1, 1, 2, 1, 1]},
     "no-bias": {"student.graph_bias": False},
     "64/9": {"student.channels": [16, 16, 16, 16, 64]},
+    **{f"fused-{blocks}": {"student.fuse_after": blocks, "distill.teacher": "ensemble"} for blocks in (1, 2, 3)},
 }
 STANDARD = tuple(VARIANTS)[:6]
 
