@@ -17,6 +17,7 @@ from asma_edge.bundle import Bundle
 from asma_edge.fusion import fuse, pool_windows
 from asma_edge.skeleton import FloatArray
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_split
 from asma_trainer.data.windows import device_frames, evaluation_windows
 from asma_trainer.errors import DataError
 from asma_trainer.evaluation.bundle import bundle_scores
@@ -64,7 +65,7 @@ def check_held_out(student: StudentFile, held_out: HeldOut) -> IntArray:
     """The numbers of the clips.
 
     Raises:
-        DataError: the data set is not one for this student, or has no such split, or nothing in it.
+        DataError: the data set is not one for this student, or has no such split of labelled clips, or nothing in it.
     """
     info = held_out.dataset.info
     wanted = (student.layout, tuple(student.labels), student.preprocess.units)
@@ -75,7 +76,7 @@ def check_held_out(student: StudentFile, held_out: HeldOut) -> IntArray:
             got=f"layout {info.layout.name} in {info.units}: {', '.join(info.classes)}"[:300],
             hint="give the data set that the student was trained on",
         )
-    return held_out.dataset.split(held_out.split)
+    return labelled_split(held_out.dataset, held_out.split)
 
 
 def judge_whole_clips(student: StudentFile, bundle: Bundle, held_out: HeldOut) -> WholeClips:

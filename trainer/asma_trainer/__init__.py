@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asma_trainer.data.dataset import PreparedDataset as PreparedDataset
+    from asma_trainer.encoder_file import EncoderFile as EncoderFile
     from asma_trainer.formats.importing import import_dataset as import_dataset
     from asma_trainer.recipe.recipe import Recipe as Recipe
     from asma_trainer.recipe.recipe import load_recipe as load_recipe
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from asma_trainer.student_file import StudentFile as StudentFile
 
 _HOMES = {
+    "EncoderFile": "asma_trainer.encoder_file",
     "PreparedDataset": "asma_trainer.data.dataset",
     "Recipe": "asma_trainer.recipe.recipe",
     "Run": "asma_trainer.run",

@@ -24,6 +24,7 @@ from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.fit import check_fit
 from asma_trainer.data.labels import labelled_clips
+from asma_trainer.encoder_file import EncoderFile
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
 from asma_trainer.engine.compute import Compute, compute
 from asma_trainer.engine.loop import fit, seeded_batches
@@ -39,11 +40,11 @@ from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
 from asma_trainer.networks import check_networks, initial_encoders
 from asma_trainer.recipe.recipe import Recipe, load_recipe
-from asma_trainer.stages.base import ALL, Stage
+from asma_trainer.stages.base import ALL, Stage, unit_of
 from asma_trainer.stages.identity import digest, fingerprint_of
 from asma_trainer.stages.registry import STAGE, STAGES
 from asma_trainer.stages.scoring import score_stages
-from asma_trainer.stages.transfer import source_digest
+from asma_trainer.stages.transfer import credited, source_digest
 from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import StageName
 
@@ -105,14 +106,15 @@ class Run:
     Raises:
         DataError: the data set lacks a split, a class, labels or what else the recipe asks for.
         RecipeError: the recipe names a method or backbone that there is not, or that do not go together.
-        CheckpointError: the run whose encoders it takes has not pretrained them.
+        CheckpointError: the run or file whose encoders it takes does not have them, or they do not fit.
     """
 
     def __init__(
         self, folder: str | Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute | None = None
     ) -> None:
-        self.folder, self.dataset, self.recipe, self.compute = Path(folder), dataset, recipe, compute or Compute()
-        self.info = dataset.info
+        self.folder, self.recipe, self.compute = Path(folder), recipe, compute or Compute()
+        self.dataset = credited(dataset, recipe)
+        self.info = self.dataset.info
         self.train = dataset.split(recipe.data.train)
         self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
@@ -242,6 +244,19 @@ class Run:
             )
         weights: dict[str, torch.Tensor] = values["model"]
         return weights
+
+    def encoders(self) -> EncoderFile:
+        """The pretrained encoders of all streams, for others to start from.
+
+        Raises:
+            CheckpointError: the run has not pretrained, not to its end, or with other settings or data.
+        """
+        pretrain = STAGE["pretrain"]
+        several = {
+            stream: self.trained("pretrain", unit_of(pretrain, self.recipe, stream)).encoders_of(stream)
+            for stream in self.recipe.streams
+        }
+        return EncoderFile.pack(self.dataset, self.recipe, several)
 
     @property
     def student_stage(self) -> StageName:

@@ -16,10 +16,12 @@ from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
 from asma_trainer.evaluation.results import Results, rows_of
+from asma_trainer.licences import check_may_ship
 from asma_trainer.recipe.recipe import load_recipe, recipe_names
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGES
+from asma_trainer.stages.transfer import pretraining_recipe
 from asma_trainer.sweep import parse_vary, sweep, table
 
 _COMMANDS: dict[str, str] = {
@@ -69,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--bundle", type=Path, metavar="F", help="default: RUN/RECIPE.tflite where there is one")
     report.add_argument("--profile", type=Path, metavar="P", help="default: RUN/profile.json where there is one")
     report.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    text = "the pretrained encoders of a run as one file, for others to start from"
+    export = stages.add_parser("export-encoders", help=text, description=text[0].upper() + text[1:] + ".")
+    export.add_argument("run", type=Path, metavar="RUN", help="folder of a run that has pretrained")
+    export.add_argument("out", type=Path, metavar="FILE", help="file to write, such as encoders.pt")
+    export.add_argument("--data", type=Path, required=True, metavar="D", help="the prepared data set of the run")
+    export.add_argument("--to-ship", action="store_true", help="refuse data whose licences are not known to allow that")
+    export.add_argument("--json", action="store_true", help="print the card as one JSON object")
     stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
     return parser
 
@@ -89,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.stage == "report":
             return _report(options)
+        if options.stage == "export-encoders":
+            return _export_encoders(options)
         dataset = PreparedDataset.open(options.data)
         if options.stage == "sweep":
             return _sweep(options, dataset)
@@ -132,6 +143,16 @@ def _report(options: argparse.Namespace) -> int:
     settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
     rows, summary = report_run(run, settings)
     print(json.dumps(summary) if options.json else f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}")
+    return OK
+
+
+def _export_encoders(options: argparse.Namespace) -> int:
+    run = Run(options.run, PreparedDataset.open(options.data), pretraining_recipe(options.run))
+    file = run.encoders()
+    if options.to_ship:
+        check_may_ship(f"'{options.out}'", file.card["licence"])
+    file.save(options.out)
+    print(json.dumps({"out": str(options.out), **file.card}) if options.json else f"{file.text()}\ndone: {options.out}")
     return OK
 
 

@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 
 from asma_edge.preprocess import Preprocessor
 from asma_edge.skeleton import FloatArray
-from asma_trainer.data.dataset import IntArray, PreparedDataset
-from asma_trainer.data.labels import UNLABELLED
+from asma_trainer.data.dataset import UNLABELLED, IntArray, PreparedDataset
 from asma_trainer.data.windows import bodies, preprocess_spec, random_window, whole_clip
 from asma_trainer.errors import DataError
 from asma_trainer.recipe.sections import DataConfig

@@ -28,6 +28,7 @@ from asma_trainer.errors import DataError
 IntArray = npt.NDArray[np.int64]
 
 FORMAT_VERSION = 1
+UNLABELLED = -1  # the label of a clip that has none
 FIELDS = ("label", "subject", "camera", "setup")  # of index.npz, one number a clip
 
 
@@ -39,7 +40,7 @@ class DatasetInfo:
         layout: joints and bones of every pose.
         fps: frames per second of every clip.
         units: ``metres`` (x, y, z) or ``pixels`` (x, y, score).
-        classes: K class names; label k means classes[k].
+        classes: K class names; label k means classes[k]. None where no clip has a label.
         mirror_labels: (K,) label of each class once left and right are swapped; identity unless stated.
         source: where the data come from, with the credit its licence asks for.
         licence: name of the data's licence; carried into every student and bundle trained on it.
@@ -63,7 +64,7 @@ class DatasetInfo:
         problem = (
             f"fps {self.fps}" if not 0 < self.fps <= 1000
             else f"units '{self.units}'" if self.units not in ("metres", "pixels")
-            else "class names are empty or repeat" if not count or len(set(self.classes)) != count
+            else "class names repeat" if len(set(self.classes)) != count
             else f"mirror_labels {list(self.mirror_labels)}" if sorted(self.mirror_labels) != list(range(count))
             else ""
         )  # fmt: skip
@@ -84,7 +85,7 @@ class PreparedDataset:
         info: what dataset.toml says.
         poses: (sum T, M, V, 3) float32, memory-mapped.
         offsets: (N+1,) first frame of each clip.
-        label, subject, camera, setup: (N,).
+        label, subject, camera, setup: (N,); -1 where unknown: a clip of label -1 has none.
         name: (N,) unique names.
         splits: {name: clip numbers}.
     """
@@ -116,6 +117,11 @@ class PreparedDataset:
     def clip(self, number: int) -> FloatArray:
         """(T, M, V, 3) frames of one clip, a view of the memory map."""
         return self.poses[self.offsets[number] : self.offsets[number + 1]]
+
+    def class_of(self, number: int) -> str | None:
+        """Name of a clip's class; None where it has no label."""
+        label = int(self.label[number])
+        return None if label == UNLABELLED else self.info.classes[label]
 
     def split(self, name: str) -> IntArray:
         """Clip numbers of a named split; ``all`` is every clip.
@@ -193,7 +199,7 @@ class PreparedDataset:
             and self.offsets[-1] == frames
             and bool((self.lengths > 0).all()),
             "labels are outside the classes": count > 0
-            and self.label.min() >= 0
+            and self.label.min() >= UNLABELLED
             and self.label.max() < len(self.info.classes),
             "a split names clips that do not exist": all(
                 not len(c) or (c.min() >= 0 and c.max() < count) for c in self.splits.values()

@@ -13,7 +13,7 @@ import numpy as np
 
 from asma_edge.fusion import FUSED
 from asma_trainer.data.dataset import IntArray, PreparedDataset
-from asma_trainer.data.labels import labelled_clips
+from asma_trainer.data.labels import labelled_clips, labelled_split
 from asma_trainer.engine.compute import Compute
 from asma_trainer.evaluation.metrics import Accuracy, class_mean, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
@@ -38,7 +38,7 @@ class Evaluator:
 
     def __init__(self, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> None:
         self.dataset, self.recipe, self.compute = dataset, recipe, compute
-        self.splits = {name: dataset.split(name) for name in recipe.data.test}
+        self.splits = {name: labelled_split(dataset, name) for name in recipe.data.test}
         self.clips = np.unique(np.concatenate(list(self.splits.values())))
         self.label = dataset.label[self.clips]
         self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)

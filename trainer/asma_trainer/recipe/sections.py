@@ -165,7 +165,7 @@ class PretrainConfig(Schedule):
     Attributes:
         method: name of the way to learn without labels; ``asma``, ``pstl``, ``skeleton_bt``, ``skeleton_clr``,
             ``aimclr``, ``crosclr`` or ``ms2l``.
-        source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
+        source: folder of another run, or a file of encoders, from which this one starts (transfer).
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5. Both are of the
             methods that use Barlow Twins.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor); of asma and pstl.
