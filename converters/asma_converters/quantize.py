@@ -179,7 +179,7 @@ def borrow(graph: Graph, source: Graph, quantisation: Quantisation) -> dict[Tens
 def best_range(values: npt.NDArray[np.float32]) -> Range:
     """The true range, cut at the distance from zero whose int8 numbers show the clips best: (n, ...) values of n clips.
 
-    Each clip's noise is measured beside its own signal and counts once at most. Squared error alone would give the range to
+    Each clip's noise is measured beside its own signal and counts once at most. Squared error alone gives the range to
     a single glitch: one of 184 standard deviations took 2.3 points of accuracy from a student.
     """
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)

@@ -18,22 +18,20 @@ from typing import Any
 
 from asma_edge.preprocess import STEPS, STREAMS
 from asma_edge.skeleton import MAX_JOINTS
-from asma_trainer.architecture import receptive_field, total_stride
+from asma_trainer.architecture import EarlyFusion, networks_of, receptive_field, total_stride
 from asma_trainer.errors import RecipeError
+from asma_trainer.recipe.method_sections import ContrastConfig, ExtremeConfig, Ms2lConfig
 from asma_trainer.recipe.sections import (
     AlignConfig,
     AugmentConfig,
     BaselineConfig,
-    ContrastConfig,
     DataConfig,
     DistillConfig,
     EncoderConfig,
     EvaluateConfig,
-    ExtremeConfig,
     FinetuneConfig,
     LabelsConfig,
     MaskConfig,
-    Ms2lConfig,
     PretrainConfig,
     Schedule,
     StudentConfig,
@@ -110,6 +108,10 @@ class Recipe:
             if block.problem:
                 yield f"student's block {number}: {block.problem}"
                 return
+        if self.early and (problem := self.early.problem(len(student.blocks))):
+            yield f"student.fuse_after: {problem}"
+        if self.early and "distill" in self.stages and self.distill.teacher != "ensemble":
+            yield f"distill.teacher = '{self.distill.teacher}', but one network for all streams takes 'ensemble'"
         if student.kind == "device" and data.frames < self.min_device_frames:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
         if student.people == "each" and (student.kind, data.sampling) != ("device", "window"):
@@ -213,6 +215,16 @@ class Recipe:
         """{stream: fusion weight}, summing to 1."""
         total = sum(self.fusion)
         return {stream: weight / total for stream, weight in zip(self.streams, self.fusion, strict=True)}
+
+    @property
+    def early(self) -> EarlyFusion | None:
+        """How the streams are fused inside one student; None: each has a student of its own."""
+        return EarlyFusion(self.streams, self.student.fuse_after) if self.student.fuse_after else None
+
+    @property
+    def networks(self) -> dict[str, tuple[str, ...]]:
+        """{network of the student: the streams that it sees}."""
+        return networks_of(self.streams, self.early)
 
     def to_toml(self) -> str:
         """The recipe as a TOML file that `load_recipe` reads back unchanged."""

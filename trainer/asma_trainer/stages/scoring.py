@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from asma_edge.fusion import FUSED
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy, confusion_matrix
 from asma_trainer.evaluation.results import Results
-from asma_trainer.evaluation.scores import FUSED, Scores
+from asma_trainer.evaluation.scores import Scores
 from asma_trainer.stages.base import Past, Stage
 from asma_trainer.stages.pretrain import PRETRAIN, score_pretrained
 
