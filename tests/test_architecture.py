@@ -34,6 +34,8 @@ STOREYS = (
     ("encoder_file", "student_file"),
     ("stages",),
     ("run",),
+    ("budget",),
+    ("training",),
     ("sweep",),
     ("report", "calibration"),
     ("paper",),

@@ -112,13 +112,13 @@ def student_scores(student: StudentFile, dataset: PreparedDataset, clips: IntArr
         else:
             windows_LP = evaluation_windows(dataset, int(clip), data, 1)
             frames = windows_LP.reshape(-1, *windows_LP.shape[2:])
-        inputs = {stream: torch.from_numpy(values) for stream, values in student.inputs(frames).items()}
+        inputs = {name: torch.from_numpy(values) for name, values in student.network_inputs(frames).items()}
         with torch.inference_mode():
             if dense:
-                logits = [model.dense(inputs[stream], student.window) for stream, model in student.models.items()]
+                logits = [model.dense(inputs[name], student.window) for name, model in student.models.items()]
                 logits_PLSK = torch.stack(logits, dim=2).numpy()
             else:
-                logits = [model(inputs[stream]) for stream, model in student.models.items()]
+                logits = [model(inputs[name]) for name, model in student.models.items()]
                 flat = torch.stack(logits, dim=1).numpy()
                 logits_PLSK = flat.reshape(*windows_LP.shape[:2], *flat.shape[1:]).swapaxes(0, 1)
         scores_PLK = fuse(logits_PLSK, student.fusion, student.temperature)

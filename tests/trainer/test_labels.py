@@ -101,7 +101,7 @@ def test_who_sees_what(waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path
     recipe = tiny_recipe("labels.clips=2", "distill.label_weight=0.5")
     run = Run(tmp_path, waves, recipe)
     for name, stage in STAGE.items():
-        batches = run._batches(stage, 1)
+        batches = run.batches(stage, 1)
         seen = np.concatenate([batches[step].label.numpy() for step in range(20)])
         if name in ("pretrain", "distill"):
             assert set(batches.clips) == set(waves.split("train"))

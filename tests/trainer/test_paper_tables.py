@@ -11,17 +11,19 @@ import pytest
 from asma_edge.skeleton import get_layout
 from asma_trainer import sweep
 from asma_trainer.cli.train import main
+from asma_trainer.data.automatic import fit_recipe
 from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
 from asma_trainer.paper.definitions import Cell, Figures, Given, Setting, Table
-from asma_trainer.paper.make import Order, describe, make, plan
+from asma_trainer.paper.make import Order, changed_recipe, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
 from asma_trainer.paper.sizes import Size, size_of
 from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES, method
-from asma_trainer.recipe.recipe import Recipe, load_recipe, recipe_names
+from asma_trainer.recipe.recipe import Recipe, load_recipe, read_recipe, recipe_names
+from asma_trainer.recipe.values import automatic
 from asma_trainer.run import Run
 
 MakeOrder = Callable[..., Order]
@@ -52,8 +54,10 @@ def all_tables(given: Given) -> Iterator[tuple[str, Table]]:
             yield f"{names}-{number}", define(given)
 
 
-def recipe_of(preset: str, setting: Setting) -> Recipe:
-    return load_recipe(preset, setting.overrides)
+def base_of(preset: str, waves: PreparedDataset) -> Recipe:
+    """A preset; what it leaves to the data set as that data set decides it."""
+    values = read_recipe(preset)
+    return fit_recipe(waves, values)[0] if automatic(values) else load_recipe(preset)
 
 
 def scored(recipe: Recipe) -> set[str]:
@@ -71,13 +75,13 @@ def scored(recipe: Recipe) -> set[str]:
 
 
 @pytest.mark.parametrize("preset", recipe_names())
-def test_every_row_is_possible_with_every_recipe(preset: str) -> None:
-    given = Given(load_recipe(preset), CLIPS, ("elsewhere",))
+def test_every_row_is_possible_with_every_recipe(preset: str, waves: PreparedDataset) -> None:
+    given = Given(base_of(preset, waves), CLIPS, ("elsewhere",))
     refused = set()
     for name, table in all_tables(given):
         for setting in table.settings:
             try:
-                recipe = recipe_of(preset, setting)
+                recipe = changed_recipe(given.recipe, setting.overrides)
             except RecipeError:
                 refused.add((name, setting.name))
                 continue
@@ -91,9 +95,9 @@ def test_every_row_is_possible_with_every_recipe(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", recipe_names())
-def test_tables_may_share_a_folder(preset: str) -> None:
+def test_tables_may_share_a_folder(preset: str, waves: PreparedDataset) -> None:
     settings: dict[str, Setting] = {}
-    for _, table in all_tables(Given(load_recipe(preset), CLIPS, ("elsewhere",))):
+    for _, table in all_tables(Given(base_of(preset, waves), CLIPS, ("elsewhere",))):
         assert len({row.name for row in table.rows}) == len(table.rows)
         assert {row.against for row in table.rows} <= {"", *(row.name for row in table.rows)}
         for row in table.rows:
@@ -111,15 +115,17 @@ def test_columns_stand_as_in_the_fullest_rows() -> None:
 
 def test_the_paper_s_own_recipe_gives_the_paper_s_settings() -> None:
     given = Given(load_recipe("paper-ntu60"), 40_091)
-    linear = recipe_of("paper-ntu60", TABLES["3"](given).settings[0])
+    linear = changed_recipe(given.recipe, TABLES["3"](given).settings[0].overrides)
     assert (linear.stages, linear.align.steps, linear.align.lr) == (("pretrain", "align", "evaluate"), 46950, 1e-3)
     counts = {
-        (r.mask.joints, r.mask.frames) for s in TABLES["7"](given).settings for r in [recipe_of("paper-ntu60", s)]
+        (r.mask.joints, r.mask.frames)
+        for s in TABLES["7"](given).settings
+        for r in [changed_recipe(given.recipe, s.overrides)]
     }
     assert counts == {(n, 10) for n in range(7, 11)} | {(9, k) for k in range(7, 12)}
-    queues = {recipe_of("paper-ntu60", s).contrast.queue for s in TABLES["10"](given).settings}
+    queues = {changed_recipe(given.recipe, s.overrides).contrast.queue for s in TABLES["10"](given).settings}
     assert queues == {32768}
-    features, logits, reverse = (recipe_of("paper-ntu60", s) for s in TABLES["11"](given).settings)
+    features, logits, reverse = (changed_recipe(given.recipe, s.overrides) for s in TABLES["11"](given).settings)
     assert (features.distill.lr, features.distill.label_weight, features.distill.feature_weight) == (1e-3, 1.0, 1.0)
     assert (logits.distill.lr, logits.distill.label_weight, logits.distill.feature_weight) == (1e-2, 0.0, 0.0)
     assert (logits.distill.direction, reverse.distill.direction) == ("forward", "reverse")
@@ -138,7 +144,7 @@ def test_sizes_are_those_that_the_paper_s_settings_give() -> None:
     assert student.macs is not None
     assert student.macs - graph == pytest.approx(1.255e9, rel=1e-3)
     assert teacher.macs == pytest.approx(2 * 3 * 0.612e9, rel=1e-3)
-    one = size_of(info, recipe_of("paper-ntu60", method(Given(recipe, CLIPS), "pstl")), "fine-tuned", 2)
+    one = size_of(info, changed_recipe(recipe, method(Given(recipe, CLIPS), "pstl").overrides), "fine-tuned", 2)
     assert one is not None
     assert one.parameters == 3 * (821_380 + 60 * 257)
     other = size_of(info, load_recipe("paper-ntu60", ['encoder.backbone="gin"']), "teacher", 2)

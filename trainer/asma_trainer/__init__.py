@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from asma_trainer.recipe.recipe import Recipe as Recipe
     from asma_trainer.recipe.recipe import load_recipe as load_recipe
     from asma_trainer.run import Run as Run
-    from asma_trainer.run import train as train
     from asma_trainer.student_file import StudentFile as StudentFile
+    from asma_trainer.training import train as train
 
 _HOMES = {
     "EncoderFile": "asma_trainer.encoder_file",
@@ -33,7 +33,7 @@ _HOMES = {
     "StudentFile": "asma_trainer.student_file",
     "import_dataset": "asma_trainer.formats.importing",
     "load_recipe": "asma_trainer.recipe.recipe",
-    "train": "asma_trainer.run",
+    "train": "asma_trainer.training",
 }
 __all__ = sorted(_HOMES)
 

@@ -32,8 +32,9 @@ from asma_trainer.evaluation.results import Results
 from asma_trainer.evaluation.significance import paired_t_test
 from asma_trainer.recipe.recipe import Recipe, load_recipe
 from asma_trainer.recipe.values import override_value
-from asma_trainer.run import Run
+from asma_trainer.run import Run, begun
 from asma_trainer.stages.registry import STAGE
+from asma_trainer.training import resolve
 
 MAX_RUNS = 1000
 
@@ -83,36 +84,16 @@ def sweep(
     """
     dataset = data if isinstance(data, PreparedDataset) else PreparedDataset.open(data)
     out, compute = Path(out), compute or Compute()
-    runs = runs_of(dataset, recipe, out, list(_settings(vary)), seeds=seeds, overrides=overrides, compute=compute)
-    train_runs(runs, lambda done: _write(out, done))
-    return _rows(runs)
-
-
-def runs_of(
-    dataset: PreparedDataset,
-    recipe: str | Path,
-    out: Path,
-    settings: Sequence[tuple[str, Sequence[str]]],
-    *,
-    seeds: Sequence[int],
-    overrides: Sequence[str],
-    compute: Compute,
-) -> list[NamedRun]:
-    """The runs of every setting with every seed, untouched: ``OUT/<setting>/seed-<n>``.
-
-    Args:
-        settings: (name, overrides) of each; they go before ``overrides``, which are for all of them.
-
-    Raises:
-        RecipeError, DataError, CheckpointError: as `sweep`.
-    """
+    settings = list(_settings(vary))
     check_count(len(settings), seeds)
     runs: list[NamedRun] = []
     for name, setting in settings:
         for seed in seeds:
-            values = load_recipe(recipe, [*overrides, *setting, f"seed={seed}"])
-            runs.append((name, _run(run_folder(out, name, seed), dataset, values, compute)))
-    return runs
+            folder = run_folder(out, name, seed)
+            values, _ = resolve(dataset, recipe, [*overrides, *setting, f"seed={seed}"], begun(folder))
+            runs.append((name, run_of(folder, dataset, values, compute)))
+    train_runs(runs, lambda done: _write(out, done))
+    return _rows(runs)
 
 
 def check_count(settings: int, seeds: Sequence[int]) -> None:
@@ -213,7 +194,14 @@ def run_folder(out: Path, name: str, seed: int) -> Path:
     return out / re.sub(r"[^A-Za-z0-9=._-]+", "_", name)[:120] / f"seed-{seed}"
 
 
-def _run(folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> Run:
+def run_of(folder: Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> Run:
+    """A run that is to be evaluated, untouched.
+
+    Raises:
+        RecipeError: it does not end in ``evaluate``, or as `Run`.
+        DataError: as `Run`.
+        CheckpointError: the folder holds a finished run of other settings.
+    """
     if recipe.stages[-1] != "evaluate":
         raise RecipeError(
             "a sweep compares accuracies",

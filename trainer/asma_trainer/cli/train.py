@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_trainer.budget import parse_duration
 from asma_trainer.cli import calibrate, paper
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, add_training_arguments, progress
 from asma_trainer.data.dataset import PreparedDataset
@@ -17,12 +18,12 @@ from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
 from asma_trainer.evaluation.results import Results, rows_of
 from asma_trainer.licences import check_may_ship
-from asma_trainer.recipe.recipe import load_recipe
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGES
 from asma_trainer.stages.transfer import pretraining_recipe
 from asma_trainer.sweep import parse_vary, sweep, table
+from asma_trainer.training import open_run
 
 _COMMANDS: dict[str, str] = {
     **{stage.name: stage.help for stage in STAGES},
@@ -51,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
                 help="values of a recipe key (repeatable)",
             )
             stage.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="of each setting (0)")
+        if name == "run":
+            text = "time that all may take, such as 90s, 20m or 1h30m: scales the steps of all stages"
+            stage.add_argument("--budget", type=_budget, metavar="TIME", help=text)
     paper.add_parsers(stages)
     text = "one page and a summary of a finished run, and of the bundle made from it"
     report = stages.add_parser("report", help=text, description=text[0].upper() + text[1:] + ".")
@@ -68,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--json", action="store_true", help="print the card as one JSON object")
     stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
     return parser
+
+
+def _budget(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,10 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _sweep(options, dataset)
         if options.stage in paper.COMMANDS:
             return paper.main(options, dataset)
-        recipe = load_recipe(options.recipe, options.set)
         with compute(options.device, options.precision, options.workers) as where:
-            run = Run(options.out, dataset, recipe, where)
-            if options.stage == "run":
+            whole = options.stage == "run"
+            run = open_run(
+                options.out, dataset, options.recipe, options.set, where,
+                budget_s=options.budget if whole else None, estimating=whole,
+            )  # fmt: skip
+            if whole:
                 run.stages()
             else:
                 run.stage(options.stage)

@@ -47,6 +47,11 @@ class Batch:
         """N."""
         return len(self.label)
 
+    def each_person(self) -> Batch:
+        """Every body as a clip of its own, with its clip's label."""
+        return Batch(self.frames, torch.arange(len(self.owner), device=self.owner.device), self.label[self.owner],
+                     self.step)  # fmt: skip
+
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         return Batch(

@@ -123,8 +123,12 @@ class PreparedDataset:
         label = int(self.label[number])
         return None if label == UNLABELLED else self.info.classes[label]
 
-    def split(self, name: str) -> IntArray:
+    def split(self, name: str, setting: str = "") -> IntArray:
         """Clip numbers of a named split; ``all`` is every clip.
+
+        Args:
+            name: of the split.
+            setting: the recipe key that names it, for the error.
 
         Raises:
             DataError: the split is unknown or empty.
@@ -136,8 +140,9 @@ class PreparedDataset:
             raise DataError(
                 f"split '{name}' of '{self.path}' is {state}",
                 expected="one of " + ", ".join(["all", *(n for n, c in self.splits.items() if len(c))]),
-                got=name,
-                hint="name another split in the recipe's [data], such as --set data.train=all",
+                got=f"{setting} = {name}" if setting else name,
+                hint=(f"name one of these as {setting}, by --set or in the recipe" if setting else "name one of these")
+                + ("" if self.splits else "; or hold people out on import, by --test-subjects"),
             )
         return self.splits[name]
 

@@ -9,13 +9,13 @@ from asma_trainer.errors import DataError
 from asma_trainer.recipe.sections import LabelsConfig
 
 
-def labelled_split(dataset: PreparedDataset, name: str) -> IntArray:
-    """Clip numbers of a named split all of whose clips have labels.
+def labelled_split(dataset: PreparedDataset, name: str, setting: str = "") -> IntArray:
+    """Clip numbers of a named split all of whose clips have labels; ``setting`` as in `PreparedDataset.split`.
 
     Raises:
         DataError: the split is unknown or empty, or a clip in it has no label.
     """
-    clips = dataset.split(name)
+    clips = dataset.split(name, setting)
     without = clips[dataset.label[clips] == UNLABELLED]
     if len(without):
         raise DataError(

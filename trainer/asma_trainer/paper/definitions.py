@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asma_edge.fusion import FUSED
 from asma_trainer.paper.sizes import Size
 from asma_trainer.recipe.recipe import Recipe
-
-FUSED = "fused"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.files import atomic_file
+from asma_edge.fusion import FUSED
 from asma_edge.preprocess import Preprocessor
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.labels import labelled_clips
@@ -19,7 +20,7 @@ from asma_trainer.data.windows import bodies, preprocess_spec, whole_clip
 from asma_trainer.errors import DataError, RecipeError
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import class_accuracies
-from asma_trainer.evaluation.scores import FUSED, Scores, student_features, teacher_features
+from asma_trainer.evaluation.scores import Scores, student_features, teacher_features
 from asma_trainer.pages.axes import Floats
 from asma_trainer.pages.charts import curve_plots
 from asma_trainer.pages.figure import Bar, Panel, bars, curve_panel, figure, key, lines, scatter, skeleton
@@ -243,7 +244,7 @@ def _features(order: Order, run: Run, stream: str, clips: IntArray) -> dict[str,
     student = run.students("distill")[stream].to(order.compute.device)
     return {
         "teacher": evaluator.features(clips, teacher_features(teacher, info, stream)),
-        "student": evaluator.features(clips, student_features(student, info, stream)),
+        "student": evaluator.features(clips, student_features(student, info, (stream,))),
     }
 
 

@@ -9,26 +9,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asma_edge.files import atomic_file
+from asma_edge.fusion import FUSED
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import Compute
 from asma_trainer.errors import CheckpointError, DataError, RecipeError
 from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
-from asma_trainer.paper.definitions import FUSED, Cell, Figures, Given, Plan, Setting, Table
+from asma_trainer.paper.definitions import Cell, Figures, Given, Plan, Setting, Table
 from asma_trainer.paper.show import as_json, left_out, markdown
 from asma_trainer.paper.sizes import Size, size_of
 from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES
-from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.recipe.recipe import Recipe, build_recipe
+from asma_trainer.recipe.values import set_value
 from asma_trainer.run import Run
-from asma_trainer.sweep import NamedRun, check_count, finished, run_folder, runs_of, train_runs
+from asma_trainer.sweep import NamedRun, check_count, finished, run_folder, run_of, train_runs
+from asma_trainer.training import resolve
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,23 @@ class Order:
         """The seed of what is shown once."""
         return self.seeds[0] if self.seeds else 0
 
+    @functools.cached_property
+    def base(self) -> Recipe:
+        """The recipe for this data set, which the rows change: what is left to the data is decided here, once for all.
+
+        Raises:
+            RecipeError: it is malformed or impossible.
+            DataError: the data set has not the splits that it asks for.
+        """
+        return resolve(self.dataset, self.recipe, self.overrides, None)[0]
+
     def given(self) -> Given:
         """What the rows of its tables depend on.
 
         Raises:
-            RecipeError: the recipe is malformed or impossible.
-            DataError: it has no such training split.
+            RecipeError, DataError: as `base`, or there is no such training split.
         """
-        recipe = load_recipe(self.recipe, self.overrides)
-        return Given(recipe, len(self.dataset.split(recipe.data.train)), tuple(self.sources))
+        return Given(self.base, len(self.dataset.split(self.base.data.train, "data.train")), tuple(self.sources))
 
     def recipe_of(self, setting: Setting, seed: int) -> Recipe:
         """The recipe of one run, without the place that its encoders come from.
@@ -74,7 +87,19 @@ class Order:
         Raises:
             RecipeError: it is impossible.
         """
-        return load_recipe(self.recipe, [*self.overrides, *_texts(setting.overrides), f"seed={seed}"])
+        return changed_recipe(self.base, {**setting.overrides, "seed": seed})
+
+
+def changed_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """A recipe with {"section.key": value} set.
+
+    Raises:
+        RecipeError: it is impossible.
+    """
+    values = tomllib.loads(recipe.to_toml())
+    for key, value in overrides.items():
+        set_value(values, key, value)
+    return build_recipe(values)
 
 
 def plan(order: Order, number: str) -> Plan:
@@ -133,7 +158,7 @@ def _problem(order: Order, setting: Setting, seed: int) -> RecipeError | None:
     try:
         recipe = order.recipe_of(setting, seed)
         check_networks(recipe, method_of(recipe).encoder_names)
-        check_method(recipe, len(order.dataset.split(recipe.data.train)))
+        check_method(recipe, len(order.dataset.split(recipe.data.train, "data.train")))
     except RecipeError as error:
         return error
     return None
@@ -194,13 +219,12 @@ def runs_of_setting(order: Order, setting: Setting, seeds: Sequence[int]) -> lis
     """
     runs: list[NamedRun] = []
     for seed in seeds:
-        texts = _texts(setting.overrides)
+        recipe = order.recipe_of(setting, seed)
         if setting.source:
-            texts.append(f"pretrain.source={json.dumps(str(_pretrained(order, setting, seed).resolve()))}")
-        runs += runs_of(
-            order.dataset, order.recipe, order.out, [(setting.name, texts)],
-            seeds=[seed], overrides=order.overrides, compute=order.compute,
-        )  # fmt: skip
+            source = str(_pretrained(order, setting, seed).resolve())
+            recipe = dataclasses.replace(recipe, pretrain=dataclasses.replace(recipe.pretrain, source=source))
+        folder = run_folder(order.out, setting.name, seed)
+        runs.append((setting.name, run_of(folder, order.dataset, recipe, order.compute)))
     return runs
 
 
@@ -258,8 +282,3 @@ def _write(order: Order, plan: Plan, rows: Sequence[Figures]) -> None:
     for suffix, text in (("md", markdown(plan, rows)), ("json", json.dumps(as_json(plan, rows), indent=1))):
         with atomic_file(order.out / f"{plan.name}.{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _texts(overrides: Mapping[str, Any]) -> list[str]:
-    """``section.key=value`` as `load_recipe` takes them."""
-    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in overrides.items()]

@@ -42,8 +42,13 @@ def finetuned(name: str = "", changes: Mapping[str, Any] | None = None, *more: s
     return Setting("-".join(["asma-finetune", *more, *filter(None, [name])]), overrides | dict(changes or {}))
 
 
-# Students learn from their own stream's teacher and nothing else.
-_KL_ONLY = {"distill.teacher": "stream", "distill.label_weight": 0.0, "distill.feature_weight": 0.0}
+# Students, one a stream, learn from their own stream's teacher and nothing else.
+_KL_ONLY = {
+    "distill.teacher": "stream",
+    "distill.label_weight": 0.0,
+    "distill.feature_weight": 0.0,
+    "student.fuse_after": 0,
+}
 
 
 def linear_distilled(given: Given) -> Setting:
