@@ -36,7 +36,7 @@ from asma_trainer.training import train
 RECIPE = "device-irds"
 COMMON = {
     "stages": ["baseline", "evaluate"], "data.test": ["test"], "data.frames": 44, "student.kernel": 9,
-    "baseline.batch": 8, "baseline.lr": 4e-3,
+    "student.temporal": "full", "baseline.batch": 8, "baseline.lr": 4e-3,
 }  # fmt: skip
 # The last block's channels and kernel; no receptive field is longer than that of 128/9, 41 frames.
 VARIANTS: dict[str, dict[str, Any]] = {
