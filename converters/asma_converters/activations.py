@@ -17,8 +17,8 @@ from asma_converters.quantize import Quantisation, passed_through
 from asma_converters.tflite_writer import write_model
 from asma_edge.skeleton import FloatArray
 
-# For the noise of the layers, whose clips differ by 4 dB: of a student of IntelliRehabDS, the median of 16 was within 3 dB
-# of that of all 512 for 95 % of draws.
+# For the noise of the layers. Clips differ by 4 dB: of a student of IntelliRehabDS, the median of 16 clips was within
+# 3 dB of that of all 512 in 95 % of draws.
 _CLIPS = 16
 
 Reader = Callable[[Mapping[str, FloatArray]], dict[Tensor, FloatArray]]
@@ -103,7 +103,8 @@ def layers_of(graph: Graph, quantisation: Quantisation, clips: Mapping[str, Floa
         return sums
 
     sums = np.concatenate(in_parts(powers, len(chosen)))
-    return tuple(Layer(*role.split("/", 1), _median_db(sums[:, row])) for row, role in enumerate(roles))
+    names = (role.split("/", 1) for role in roles)
+    return tuple(Layer(stream, name, _median_db(sums[:, row])) for row, (stream, name) in enumerate(names))
 
 
 def _median_db(powers: npt.NDArray[np.float64]) -> float | None:

@@ -189,9 +189,7 @@ class Comparison:
         """Whether the student itself is no better than guessing: its labels or its golden clips are wrong."""
         return self.accuracy <= self.chance and self.chance > 0
 
-    def gate(
-        self, max_drop_points: float, min_agreement: float, min_accuracy: float | None = None
-    ) -> tuple[Gate, ...]:
+    def gate(self, max_drop_points: float, min_agreement: float, min_accuracy: float | None = None) -> tuple[Gate, ...]:
         """Judge every stage that is not exact (or the last) against the first, and the first against the labels.
 
         Args:

@@ -1,11 +1,11 @@
 """What a set of clips can tell of a conversion's loss: a gate refuses what is shown to be too much, and nothing else.
 
-Of n clips, some are worse off after a conversion and some are better off, by chance as well as for a reason. The measure
-is how often n clips would show at least as large a net loss if the true one were just what is allowed: where that is
-less than 5 %, the loss is larger. The bounds are the true losses at which it is 5 %. This is exact where clips can only be
-worse off (a binomial, Clopper and Pearson 1934). Where they can also be better off, the share that is better off must
-be known too, and the likeliest one under the true loss is taken, as in the score test of Tango (1998, Statistics in
-Medicine 17, 891-908); the chances are those of the trinomial, not of a normal distribution.
+Of n clips, some are worse off after a conversion and some are better off, by chance as well as for a reason. The
+measure is how often n clips would show at least as large a net loss if the true one were just what is allowed: where
+that is at most 5 %, the loss is larger. The bounds are the true losses at which it is 5 %. This is exact where clips
+can only be worse off (a binomial, Clopper and Pearson 1934). Where they can also be better off, the share that is
+better off must be known too, and the likeliest one under the true loss is taken, as in the score test of Tango (1998,
+Statistics in Medicine 17, 891-908); the chances are those of the trinomial, not of a normal distribution.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def describe(gate: Gate) -> str:
     sure = f"with {100 * CONFIDENCE:g} % confidence"
     if gate.question == "accuracy":
         return (
-            f"{100 * gate.measured:.2f} points of accuracy lost ({gate.worse} of {gate.clips} clips lost, {gate.better} "
-            f"gained), {sure} at least {low:.2f} and at most {high:.2f}; allowed: {limit:g}"
+            f"{100 * gate.measured:.2f} points of accuracy lost ({gate.worse} of {gate.clips} clips lost, "
+            f"{gate.better} gained), {sure} at least {low:.2f} and at most {high:.2f}; allowed: {limit:g}"
         )
     return (
-        f"agreement {100 - 100 * gate.measured:.2f} % ({gate.worse} of {gate.clips} clips changed class), {sure} at most "
-        f"{100 - low:.2f} and at least {100 - high:.2f} %; required: {100 - limit:g} %"
+        f"agreement {100 - 100 * gate.measured:.2f} % ({gate.worse} of {gate.clips} clips changed class), {sure} "
+        f"at least {100 - high:.2f} and at most {100 - low:.2f} %; required: {100 - limit:g} %"
     )
 
 
@@ -122,13 +122,18 @@ def doubts(gates: Sequence[Gate]) -> tuple[str, ...]:
 
 
 def _doubt(gate: Gate) -> str:
-    limit = 100 * gate.limit
-    loss, unit = ("loss of accuracy", "points") if gate.question == "accuracy" else ("change of classes", "%")
-    start = "no loss" if gate.shows_from is None else f"only a {loss} of {100 * gate.shows_from:.2f} {unit} or more"
-    needed = "no number of clips" if gate.clips_needed is None else f"at least {gate.clips_needed} clips"
+    limit = f"{100 * gate.limit:g}"
+    what = "points of accuracy are lost" if gate.question == "accuracy" else "% of the clips change class"
+    shown = "no loss" if gate.shows_from is None else f"only {100 * gate.shows_from:.2f} or more"
+    needed = (
+        f"no number of clips can show that it is {limit}" if gate.clips_needed is None
+        else f"at least {gate.clips_needed} are needed to show that it is within {limit}"
+        if gate.clips < gate.clips_needed
+        else "more are needed to decide"
+    )  # fmt: skip
     return (
-        f"{gate.stage}: {gate.clips} golden clips can show {start}; what they leave open is up to "
-        f"{100 * gate.high:.2f} {unit}, and {needed} could show that it is within {limit:g}"
+        f"{gate.stage}: {gate.clips} golden clips are too few to say whether more than {limit} {what}: it may be up to "
+        f"{100 * gate.high:.2f}, {shown} would show, and {needed}"
     )
 
 
@@ -157,10 +162,10 @@ def _clips_needed(limit: float) -> int | None:
 
 
 def _turn(often: Callable[[float], bool], low: float) -> float:
-    """Where between ``low`` and 1 the answer turns from no to yes; ``low`` where it is yes there."""
+    """Where between ``low`` and 1 the answer turns from no to yes; an end where it does not turn."""
     high = 1.0
-    if often(low):
-        return low
+    if often(low) or not often(high):
+        return low if often(low) else high
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if often(middle) else (middle, high)

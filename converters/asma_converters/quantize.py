@@ -179,11 +179,12 @@ def borrow(graph: Graph, source: Graph, quantisation: Quantisation) -> dict[Tens
 def best_range(values: npt.NDArray[np.float32]) -> Range:
     """The part of the true range, about zero, whose int8 numbers have the least mean squared error."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    real = values.astype(np.float64)
 
     def error(share: float) -> float:
         scale = scale_of(low * share, high * share)
-        shown = (quantise(values, scale).astype(np.float32) - scale.zero_point) * scale.scale
-        return float(np.square(shown - values).mean())
+        steps = np.clip(np.round(real / scale.scale), -128 - scale.zero_point, 127 - scale.zero_point)
+        return float(np.square(steps * scale.scale - real).mean())
 
     share = min(_SHARES, key=error)
     return low * share, high * share

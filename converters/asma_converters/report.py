@@ -19,8 +19,8 @@ from asma_edge.bundle_info import Precision as Precision
 
 Target = Literal["arm", "x86"]  # Raspberry Pi and its like; wide vector units
 
-# 1 had max_drop for max_drop_points, in percentage points as well, and no target; 2 ran every stage on all golden clips,
-# told the noise of all clips together, and had no gates.
+# 1 had max_drop for max_drop_points, in percentage points as well, and no target; 2 ran every stage on all golden
+# clips, told the noise of all clips together, and had no gates.
 REPORT_VERSION = 3
 _PACKAGES = ("asma-edge", "torch", "numpy", "ai-edge-litert")
 

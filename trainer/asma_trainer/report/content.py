@@ -38,8 +38,8 @@ class ModelRow:
 
 class ConversionStage(TypedDict):
     """One form of the model, on one window of each golden clip or of some: its largest difference of logits and its
-    agreement of classes with the last form before it that ran on all of these; window accuracy as a fraction, None where
-    not all clips were run; bytes of its file.
+    agreement of classes with the last form before it that ran on all of these; window accuracy as a fraction, None
+    where not all clips were run; bytes of its file.
     """
 
     name: str
