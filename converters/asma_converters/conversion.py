@@ -40,6 +40,7 @@ from asma_trainer.student_file import StudentFile
 
 MAX_DROP_POINTS = 0.5
 MIN_AGREEMENT = 0.985
+_USUAL_CALIBRATION = 128  # clips
 
 Progress = Callable[[str], None]
 
@@ -110,6 +111,8 @@ def convert(
         warnings += doubts(gates)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
+        if precision == "int8" and len(student.calibration) < _USUAL_CALIBRATION:
+            warnings += (f"calibrated on {len(student.calibration)} clips; {_USUAL_CALIBRATION} or more are usual",)
         if not student.sealed:
             warnings += ("the student file has no digest, as older versions wrote it: damage would not be noticed",)
         say("verify and write the bundle")

@@ -137,7 +137,8 @@ def test_512_clips_refuse_what_they_show() -> None:
 
 def test_gates_at_the_ends() -> None:
     for gate in (accuracy(4, 4, limit=1.0), agreement(4, 4, limit=1.0), accuracy(4, 4, limit=3.0)):
-        assert not (gate.failed or gate.undecided)
+        assert not gate.failed
+        assert not gate.undecided
         assert gate.shows_from is None
     nothing = agreement(55, 0, limit=0.0)
     assert nothing.undecided
