@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 _POSITION = struct.Struct("<I")
 _BACK = struct.Struct("<i")
@@ -133,7 +133,7 @@ class Table:
         self._file.spend(count, at_most)
         return struct.unpack_from(f"<{count}{code}", self._file.data, first)
 
-    def view(self, field: int, code: str, at_most: int) -> Sequence[Any]:
+    def view(self, field: int, code: Literal["f", "q"], at_most: int) -> Sequence[Any]:
         """The same as `numbers`, several of them in place: scales one a channel are most of what there is to read."""
         first, count = self._vector(field, _NUMBERS[code].size)
         if count < 2:
