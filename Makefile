@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Tests on every core; those of a file stay together, as they share what they made.
+PARALLEL := --numprocesses auto --dist loadfile
 
 .PHONY: demo test lint docs test-light clean
 # What runs without torch: the device, data sets, recipes. LIGHT is an environment of its own.
 LIGHT := .venv-light
 LIGHT_TESTS := tests/edge tests/test_architecture.py tests/trainer/test_recipe.py tests/trainer/test_dataset.py \
 	tests/trainer/test_data_*.py tests/trainer/test_formats_*.py tests/trainer/test_seq_npz.py tests/trainer/test_label.py \
-	tests/trainer/test_splits.py tests/trainer/test_synthetic.py tests/trainer/test_view.py
+	tests/trainer/test_pool.py tests/trainer/test_splits.py tests/trainer/test_synthetic.py tests/trainer/test_view.py
 
 # First the built-in model on its example, then everything from the start.
 demo: $(INSTALLED)
@@ -18,7 +20,7 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/end_to_end.py --data runs/demo/data --recipe demo --out runs/demo
 
 test: $(INSTALLED) lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -33,7 +35,7 @@ docs: $(INSTALLED)
 test-light:
 	test -d $(LIGHT) || $(PYTHON) -m venv $(LIGHT)
 	$(LIGHT)/bin/pip install --quiet --disable-pip-version-check -e '.[test]'
-	$(LIGHT)/bin/pytest $(LIGHT_TESTS)
+	$(LIGHT)/bin/pytest $(PARALLEL) $(LIGHT_TESTS)
 
 # torch is pinned: an open range can pull a CUDA build of several gigabytes.
 $(INSTALLED): pyproject.toml

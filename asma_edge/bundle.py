@@ -78,7 +78,8 @@ def write_bundle(
         model: a TFLite model.
         info: what the runtime needs to know.
         golden: ``poses`` (g, n, V, 3) raw poses at the model's fps; ``frames`` (g, n, V, 3) the same preprocessed;
-            ``input.<stream>`` (g, T, V, 3) inputs of the last T frames; ``logits`` (g, S, K) of the clip graph;
+            ``input.<stream>`` (g, T, V, 3) inputs of the last T frames; ``logits`` (g, S, K) of the clip graph, one
+            row a network;
             ``scores`` (g, K) fused. float32.
         report: JSON-ready figures of the conversion.
         card: Markdown text.
@@ -256,7 +257,7 @@ def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
 
 def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]) -> None:
     """Golden arrays have the names and shapes that `asma-edge verify` relies on."""
-    V, T, S, K = info.layout.num_joints, info.window, len(info.streams), len(info.labels)
+    V, T, S, K = info.layout.num_joints, info.window, len(info.networks), len(info.labels)
     poses = golden.get("poses")
     g, n = (len(poses), poses.shape[1]) if poses is not None and poses.ndim == 4 else (0, 0)
     shapes: dict[str, tuple[int, ...]] = {"poses": (g, n, V, 3), "frames": (g, n, V, 3)}

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from asma_edge.decision import DecisionSettings
 from asma_edge.errors import AsmaError, BundleError
-from asma_edge.fusion import Familiarity
+from asma_edge.fusion import FUSED, Familiarity
 from asma_edge.preprocess import STREAMS, PreprocessSpec
 from asma_edge.provenance import with_fractions
 from asma_edge.skeleton import Layout
 
 FORMAT_VERSION = 2  # 1: decisions without per-class thresholds, preprocessing version 1
 NEEDS = "0.2.0"  # the first asma-edge that reads this format; a bundle says so to older ones
-_LATER = {"familiarity", "hop"}  # names that older bundles lack
+_LATER = {"familiarity", "hop", "early_fusion"}  # names that older bundles lack
 MAX_LABELS = 10_000
 MAX_WINDOW = 10_000
 MAX_FPS = 1000.0
@@ -36,7 +36,7 @@ class BundleInfo:
         sampling: ``window``: consecutive frames at ``fps``; ``clip``: a whole action resampled to ``window`` frames.
         precision: of the graph's numbers.
         streams: graph inputs, among joint, bone, motion.
-        fusion: weight of each stream's softmax scores, summing to 1.
+        fusion: weight of each network's softmax scores, summing to 1.
         layout: joints of a pose.
         fps: frames per second that the model expects.
         window: T, frames of one inference.
@@ -51,6 +51,7 @@ class BundleInfo:
         macs: multiply-accumulates of one clip inference, all streams, one person.
         hop: frames that the frame-by-frame graph takes a call, 1 unless the model has temporal strides: there are new
             scores at the T-th frame and at every hop-th after it.
+        early_fusion: whether one network sees all streams; else each stream has its own, and scores are fused.
         provenance: recipe, data source and licence, accuracies as fractions: whatever is worth knowing, JSON-ready.
 
     Raises:
@@ -75,12 +76,18 @@ class BundleInfo:
     parameters: int = 0
     macs: int = 0
     hop: int = 1
+    early_fusion: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, expected, holds in _RULES:
             if not holds(self):
                 raise _invalid(name, expected, repr(getattr(self, name))[:200])
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks, whose logits are the graph's outputs ``logits_<name>``."""
+        return (FUSED,) if self.early_fusion else self.streams
 
     @property
     def idle(self) -> int | None:
@@ -168,7 +175,9 @@ _RULES: tuple[tuple[str, str, Callable[[BundleInfo], bool]], ...] = (
     ("sampling", "window, where the mode is stream", lambda i: i.mode == "clip" or i.sampling == "window"),
     ("precision", "int8 or float32", lambda i: i.precision in ("int8", "float32")),
     ("streams", f"unique names among {STREAMS}", lambda i: _are_names(i.streams, 3) and set(i.streams) <= set(STREAMS)),
-    ("fusion", "a weight from 0 to 1 for each stream", lambda i: len(i.fusion) == len(i.streams)
+    ("early_fusion", "true, with two streams or more, or false", lambda i: isinstance(i.early_fusion, bool)
+     and (len(i.streams) > 1 or not i.early_fusion)),
+    ("fusion", "a weight from 0 to 1 for each network", lambda i: len(i.fusion) == len(i.networks)
      and all(_is_number(w, 0, 1) for w in i.fusion)),
     ("fusion", "weights that sum to 1", lambda i: math.isclose(sum(i.fusion), 1, abs_tol=1e-3)),
     ("fps", f"above 0, at most {MAX_FPS:g}", lambda i: _is_number(i.fps, 1e-3, MAX_FPS)),

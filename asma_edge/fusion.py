@@ -1,4 +1,4 @@
-"""From the logits of streams, and the scores of windows, to one score a class.
+"""From the logits of networks, one a stream or one for all, and the scores of windows, to one score a class.
 
 NumPy, on the host, so that the file holds plain networks.
 """
@@ -18,6 +18,7 @@ from asma_edge.checks import is_number
 from asma_edge.errors import AsmaError
 from asma_edge.skeleton import FloatArray
 
+FUSED = "fused"  # the network of a model whose streams are fused early: one for all of them
 _SHARPNESS = 8.0  # of `pool_windows`; 1, 2, 4, 6, 8 and 12 were compared on people held out of a training set
 
 
@@ -27,7 +28,7 @@ class Familiarity:
 
     A softmax says which class fits best, not whether any does: a network that has only seen gestures takes a person who
     walks by for one of them. But its logits are small then. The probability that a window shows any of the classes is
-    sigmoid((e - centre) / width) with e = log sum exp of the logits' weighted mean over streams, the usual "energy"
+    sigmoid((e - centre) / width) with e = log sum exp of the logits' weighted mean over networks, the usual "energy"
     (Liu et al., Energy-based Out-of-distribution Detection, 2020).
 
     Attributes:
@@ -66,12 +67,12 @@ class Familiarity:
 def fuse(
     logits: FloatArray, fusion: Sequence[float], temperature: float = 1.0, familiarity: Familiarity | None = None
 ) -> FloatArray:
-    """(..., K) scores: weighted mean over streams of softmax(logits / temperature), times the familiarity.
+    """(..., K) scores: weighted mean over networks of softmax(logits / temperature), times the familiarity.
 
     They sum to 1; with a familiarity, to the probability that any of the classes is seen.
 
     Args:
-        logits: (..., S, K), streams in the bundle's order.
+        logits: (..., S, K), networks in the bundle's order.
         fusion: S weights that sum to 1.
         temperature: above 0; more than 1 makes the scores less sure.
         familiarity: None: whatever is seen is one of the classes.
@@ -80,7 +81,7 @@ def fuse(
     scaled /= temperature
     scaled -= np.maximum.reduce(scaled, axis=-1, keepdims=True)
     np.exp(scaled, out=scaled)
-    # One product scales each stream's softmax to its weight and adds the streams up.
+    # One product scales each network's softmax to its weight and adds them up.
     weights = _weights(tuple(fusion)) / np.add.reduce(scaled, axis=-1)
     scores = np.matmul(weights[..., None, :], scaled)[..., 0, :]
     if familiarity is not None:
@@ -90,7 +91,7 @@ def fuse(
 
 
 def energy(logits: FloatArray, fusion: Sequence[float]) -> npt.NDArray[np.float64]:
-    """(...) log sum exp over classes of the weighted mean over streams of logits (..., S, K)."""
+    """(...) log sum exp over classes of the weighted mean over networks of logits (..., S, K)."""
     return np.asarray(np.logaddexp.reduce(_weights(tuple(fusion)).dot(logits), axis=-1))
 
 

@@ -123,7 +123,7 @@ class Graph:
 
 
 class Logits:
-    """The output tensors of the streams, read together."""
+    """The output tensors of the networks, read together."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._arrays = [tensor.array for tensor in tensors]

@@ -23,6 +23,7 @@ _CHANGEABLE = {entry.name for entry in fields(BundleInfo)} - {
     "sampling",
     "precision",
     "streams",
+    "early_fusion",
     "layout",
 }
 

@@ -202,19 +202,17 @@ def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
 
 
 def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[str, Tensor], Logits]:
-    """Each stream's input and the logits, checked against asma.json."""
+    """Each stream's input and the networks' logits, checked against asma.json."""
     info = bundle.info
-    inputs, logits = {}, []
-    for stream in info.streams:
-        # An int8 model takes float32 inputs: it standardises each coordinate before it quantises.
-        for name, tensors, expected, dtypes in (
-            (stream, graph.inputs, shape, ("float32", info.precision)),
-            (f"logits_{stream}", graph.outputs, (1, len(info.labels)), (info.precision,)),
-        ):
-            tensor = tensors.get(name)
-            if tensor is None or tensor.array.shape != expected or tensor.array.dtype.name not in dtypes:
-                found = f"{tensor.array.dtype} {tensor.array.shape}" if tensor else "none among " + ", ".join(tensors)
-                raise misfit(f"tensor '{name}'", f"{info.precision} {expected}", found)
-        inputs[stream] = graph.inputs[stream]
-        logits.append(graph.outputs[f"logits_{stream}"])
-    return inputs, Logits(logits)
+
+    def find(name: str, tensors: Mapping[str, Tensor], expected: tuple[int, ...], *dtypes: str) -> Tensor:
+        tensor = tensors.get(name)
+        if tensor is None or tensor.array.shape != expected or tensor.array.dtype.name not in dtypes:
+            found = f"{tensor.array.dtype} {tensor.array.shape}" if tensor else "none among " + ", ".join(tensors)
+            raise misfit(f"tensor '{name}'", f"{info.precision} {expected}", found)
+        return tensor
+
+    # An int8 model takes float32 inputs: it standardises each coordinate before it quantises.
+    inputs = {name: find(name, graph.inputs, shape, "float32", info.precision) for name in info.streams}
+    row = (1, len(info.labels))
+    return inputs, Logits([find(f"logits_{name}", graph.outputs, row, info.precision) for name in info.networks])

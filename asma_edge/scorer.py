@@ -33,7 +33,7 @@ class Scorer(Protocol):
         """
 
     def logits(self, frames: FloatArray) -> FloatArray:
-        """(m, S, K) logits of the streams, in place of their scores."""
+        """(m, S, K) logits of the networks, in place of their scores."""
 
     def skip(self, frames: FloatArray) -> None:
         """Take the next frames without computing their scores; later scores are as if they had been computed."""
@@ -183,4 +183,4 @@ def _scores(info: BundleInfo, logits: FloatArray) -> FloatArray:
 
 def _no_logits(info: BundleInfo) -> FloatArray:
     """(0, S, K)."""
-    return np.empty((0, len(info.streams), len(info.labels)), dtype=np.float32)
+    return np.empty((0, len(info.networks), len(info.labels)), dtype=np.float32)

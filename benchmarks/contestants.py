@@ -19,6 +19,7 @@ from asma_converters import convert
 from asma_edge.bundle import read_bundle
 from asma_edge.skeleton import FloatArray
 from asma_trainer.student_file import StudentFile
+from asma_trainer.views.streams import side_by_side
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,19 @@ def one_clip(student: StudentFile) -> dict[str, FloatArray]:
 
 
 class AllStreams(nn.Module):
-    """The networks of all streams, each on its own input."""
+    """The networks of all streams, each on the inputs of those that it sees."""
 
     def __init__(self, student: StudentFile) -> None:
         super().__init__()
+        self.streams, self.seen = student.streams, tuple(student.networks.values())
         self.networks = nn.ModuleList(student.models.values())
         self.eval()
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Logits of each stream."""
-        return tuple(network(x) for network, x in zip(self.networks, inputs, strict=True))
+        """Logits of each network."""
+        given = dict(zip(self.streams, inputs, strict=True))
+        pairs = zip(self.networks, self.seen, strict=True)
+        return tuple(network(side_by_side(given, streams)) for network, streams in pairs)
 
 
 def litert_call(model: bytes, clip: Mapping[str, FloatArray], threads: int) -> Call:

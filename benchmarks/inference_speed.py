@@ -30,6 +30,7 @@ from typing import Any
 import torch
 from contest import contest
 from contestants import (
+    AllStreams,
     Call,
     Files,
     Missing,
@@ -73,15 +74,12 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     runtime = Runtime(bundle, num_threads=1)
     clip = runtime.clip_model()
     single = {name: values[0] for name, values in clips.items()}
-    tensors = {name: torch.from_numpy(values) for name, values in clips.items()}
+    network, tensors = AllStreams(student), [torch.from_numpy(values) for values in clips.values()]
 
     def eager() -> None:
-        for name, model in student.models.items():
-            model(tensors[name])
+        network(*tensors)
 
     with torch.inference_mode():
-        for model in student.models.values():
-            model.eval()
         times = contest({"int8": litert_call(bundle.model, clips, 1), "eager": eager}, repeats)
         whole = contest({"int8": lambda: clip(single), "eager": eager}, repeats)
     frame = contest({"frame": _frame_call(runtime, single)}, repeats)["frame"] if report.mode == "stream" else None
@@ -145,7 +143,7 @@ def run(student: StudentFile, repeats: int, threads: Sequence[int] = ()) -> dict
         },
         "all": measure(student, repeats),
     }
-    result["streams"] = {stream: measure(alone(student, stream), repeats) for stream in student.streams}
+    result["streams"] = {name: measure(alone(student, name), repeats) for name in student.models if not student.early}
     result["contests"], result["rivals"] = {}, {}
     files: Files | None = None
     with tempfile.TemporaryDirectory() as folder:

@@ -30,8 +30,8 @@ from asma_trainer.evaluation.metrics import top1
 from asma_trainer.evaluation.results import Results
 from asma_trainer.models.count import count_frame_macs, count_macs, count_parameters
 from asma_trainer.recipe.recipe import Recipe, load_recipe
-from asma_trainer.run import train
 from asma_trainer.student_file import StudentFile
+from asma_trainer.training import train
 
 RECIPE = "device-irds"
 COMMON = {
@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "strided": {"student.kernel": [9, 9, 9, 5, 5], "student.strides": [1, 1, 2, 1, 1]},
     "no-bias": {"student.graph_bias": False},
     "64/9": {"student.channels": [16, 16, 16, 16, 64]},
+    **{f"fused-{blocks}": {"student.fuse_after": blocks} for blocks in (1, 2, 3)},
 }
 STANDARD = tuple(VARIANTS)[:6]
 
@@ -76,8 +77,8 @@ def row_of(folder: Path, variant: str, data: Path, recipe: Recipe, convert: bool
     """What a finished run found, and what its student costs."""
     student = StudentFile.load(folder / "student.pt")
     (accuracy,) = Results.load(folder / "evaluate").accuracy
-    config, streams = next(iter(student.models.values())).backbone.config, len(student.streams)
-    cost = {"classes": len(student.labels), "streams": streams}
+    config = next(iter(student.models.values())).backbone.config
+    cost = {"classes": len(student.labels), "networks": len(student.models)}
     row = {
         "variant": variant,
         "data": data.name,
@@ -160,9 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="device students of several architectures at equal budget")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="prepared data sets")
     parser.add_argument("--out", type=Path, default=Path("runs/variants"), help="folder of the runs (%(default)s)")
-    parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, default=STANDARD, help="default: all but the last two"
-    )
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=STANDARD, help="default: the first six")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--steps", type=int, default=600, help="of every training, 8 clips each (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (%(default)s)")

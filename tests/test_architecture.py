@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 # The rooms of the trainer from the ground up: a module imports from its own storey or from below.
 STOREYS = (
-    ("architecture", "errors", "files", "tensor_file", "typed", "vocabulary"),
+    ("architecture", "errors", "files", "licences", "tensor_file", "typed", "vocabulary"),
     ("recipe",),
     ("data",),
     ("formats", "pages"),
@@ -31,9 +31,11 @@ STOREYS = (
     ("models", "losses"),
     ("engine", "networks"),
     ("methods", "evaluation"),
-    ("student_file",),
+    ("encoder_file", "student_file"),
     ("stages",),
     ("run",),
+    ("budget",),
+    ("training",),
     ("sweep",),
     ("report", "calibration"),
     ("cli",),

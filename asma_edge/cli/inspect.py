@@ -31,7 +31,7 @@ def _inspect(options: argparse.Namespace) -> int:
 def summary(bundle: Bundle) -> dict[str, str]:
     """{topic: one line}."""
     info = bundle.info
-    weights = ", ".join(f"{stream} {weight:.3g}" for stream, weight in zip(info.streams, info.fusion, strict=True))
+    weights = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(info.networks, info.fusion, strict=True))
     return {
         "name": info.name,
         "file": f"{bundle.size / 1024:.0f} KiB, of it model {len(bundle.model) / 1024:.0f} KiB",
@@ -40,7 +40,7 @@ def summary(bundle: Bundle) -> dict[str, str]:
         "layout": f"{info.layout.name}, {info.layout.num_joints} joints",
         "axes": AXES[info.preprocess.units],
         "steps": f"{', '.join(info.preprocess.steps)} (version {info.preprocess.version})",
-        "streams": weights,
+        "streams": f"{', '.join(info.streams)} in one network" if info.early_fusion else weights,
         "labels": f"{len(info.labels)}: {', '.join(info.labels)}",
         "idle": info.idle_label or "none",
         "size": f"{info.parameters:,} parameters, {info.macs / 1e6:.1f} M multiply-accumulates a clip",

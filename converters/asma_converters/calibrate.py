@@ -1,9 +1,9 @@
 """The range of every activation over the calibration clips.
 
 The range is the true minimum and maximum. A moving average clips rare but large activations and costs many points
-of accuracy on such small networks. Only the standardised input, whose rare sensor glitches reach tens of standard
-deviations, takes the range of least squared error; all the rest is measured with the input clipped to that range, as
-the device will see it.
+of accuracy on such small networks. Only the standardised input, whose rare sensor glitches reach hundreds of
+standard deviations, takes the range that shows most clips best; all the rest is measured with the input clipped to that
+range, as the device will see it.
 """
 
 from __future__ import annotations

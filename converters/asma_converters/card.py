@@ -51,6 +51,7 @@ def _card(info: BundleInfo, *conversion: str) -> str:
         if info.sampling == "window"
         else f"a whole action resampled to {info.window} frames"
     )
+    weights = ", ".join(f"{name} ({weight:.2f})" for name, weight in zip(info.networks, info.fusion, strict=True))
     lines = [
         f"# {info.name}",
         "",
@@ -58,7 +59,7 @@ def _card(info: BundleInfo, *conversion: str) -> str:
         "",
         f"- Input: layout `{info.layout.name}` ({info.layout.num_joints} joints), {info.preprocess.units}; {how}.",
         f"- Preprocessing: {', '.join(info.preprocess.steps)} (version {info.preprocess.version}).",
-        f"- Streams: {', '.join(f'{s} ({w:.2f})' for s, w in zip(info.streams, info.fusion, strict=True))}.",
+        f"- Streams: {', '.join(info.streams) + ', in one network' if info.early_fusion else weights}.",
         f"- Model: {info.precision}, mode `{info.mode}`, {info.parameters:,} parameters, "
         f"{info.macs:,} multiply-accumulates a clip.",
         f"- Classes ({len(info.labels)}): {', '.join(info.labels)}.",

@@ -17,7 +17,7 @@ from asma_converters.parallel import in_parts
 from asma_edge.fusion import fuse
 from asma_edge.skeleton import FloatArray
 
-Logits = Mapping[str, FloatArray]  # {stream: (n, K)}
+Logits = Mapping[str, FloatArray]  # {network: (n, K)}
 
 _BATCH = 32  # larger ones fall out of the caches of small processors
 # Stages before quantisation only reorder the same arithmetic.
@@ -59,7 +59,7 @@ class Stage:
 
 
 def torch_logits(models: Mapping[str, nn.Module], clips: Logits) -> dict[str, FloatArray]:
-    """{stream: (n, K)} of PyTorch modules that map (n, T, V, 3) to (n, K)."""
+    """{network: (n, K)} of PyTorch modules that map their own clips (n, T, V, 3 S) to (n, K)."""
     for model in models.values():
         model.eval()
 

@@ -223,31 +223,31 @@ def _run_stages(
 
 
 def fold_student(student: StudentFile, say: Progress) -> tuple[dict[str, FoldedStudent], Comparison]:
-    """{stream: folded student}, and the comparison that begins with the student and its folded form.
+    """{network: its folded form}, and the comparison that begins with the student and its folded form.
 
     Raises:
         ConversionError: the student cannot be folded, or does not fit its own description.
     """
     say("fold BatchNorms")
-    folded = {stream: fold(model) for stream, model in student.models.items()}
+    folded = {name: fold(model) for name, model in student.models.items()}
     _check_fit(student, folded)
-    clips = student.inputs(student.golden)
+    clips = student.network_inputs(student.golden)
     comparison = Comparison(student.golden_labels, student.fusion, student.temperature)
     say("reference logits in PyTorch")
     comparison.add("torch", torch_logits(student.models, clips))
     say("logits of the folded student")
-    deploy = {stream: DeployStudent(part).float() for stream, part in folded.items()}
+    deploy = {name: DeployStudent(part).float() for name, part in folded.items()}
     comparison.add("deploy", torch_logits(deploy, taken(clips, comparison.few)), clips=comparison.few)
     return folded, comparison
 
 
 def _check_fit(student: StudentFile, folded: dict[str, FoldedStudent]) -> None:
     """Labels and joints are those of the networks, and the clips are usable."""
-    for stream, part in folded.items():
+    for name, part in folded.items():
         found = (part.joints, len(part.head))
         if found != (student.layout.num_joints, len(student.labels)):
             raise ConversionError(
-                f"the {stream} network does not fit its student file",
+                f"the {name} network does not fit its student file",
                 expected=f"{student.layout.num_joints} joints and {len(student.labels)} classes",
                 got=f"{found[0]} joints and {found[1]} classes",
                 hint="distil the student again",
@@ -302,8 +302,9 @@ def _describe(student: StudentFile, output: Path, precision: Precision, mode: Mo
         idle_label=student.idle_label,
         temperature=float(student.temperature),
         parameters=count_parameters(list(student.models.values())),
+        early_fusion=student.early is not None,
         macs=count_macs(
-            student.layout, config, student.window, classes=len(student.labels), streams=len(student.models)
+            student.layout, config, student.window, classes=len(student.labels), networks=len(student.models)
         ),
         provenance={**student.provenance, "student": student.kind},
     )

@@ -29,7 +29,7 @@ def check_packages() -> None:
 
 
 def export_onnx(model: DeployModel, path: Path, window: int, joints: int, *, dynamic: bool = False) -> None:
-    """Write a float32 ONNX file: inputs ``<stream>`` (n, T, V, 3), outputs ``logits_<stream>`` (n, K).
+    """Write a float32 ONNX file: inputs ``<stream>`` (n, T, V, 3), outputs ``logits_<network>`` (n, K).
 
     The batch n is fixed to one clip, unless it is ``dynamic``: that serves many clips at once, but makes other
     converters fail, or split the graph.
@@ -39,7 +39,7 @@ def export_onnx(model: DeployModel, path: Path, window: int, joints: int, *, dyn
         ConversionError: the exporter fails.
     """
     check_packages()
-    names = [*model.streams, *(f"logits_{stream}" for stream in model.streams)]
+    names = [*model.streams, *(f"logits_{network}" for network in model.networks)]
     example = tuple(torch.zeros(1, window, joints, 3) for _ in model.streams)
     with warnings.catch_warnings():
         # The exporter warns that it is the older of two; the newer one needs another package.
@@ -60,7 +60,7 @@ def export_onnx(model: DeployModel, path: Path, window: int, joints: int, *, dyn
 
 
 def onnx_logits(path: Path, clips: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """{stream: (n, K)} as onnxruntime computes them.
+    """{network: (n, K)} as onnxruntime computes them.
 
     Raises:
         ExtraMissingError: onnxruntime is not installed.
@@ -69,18 +69,21 @@ def onnx_logits(path: Path, clips: Mapping[str, FloatArray]) -> dict[str, FloatA
     onnxruntime = require("onnxruntime", "convert")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    names = [f"logits_{stream}" for stream in clips]
     rows: list[list[FloatArray]] = []
     count = len(next(iter(clips.values())))
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
         step = 1 if isinstance(session.get_inputs()[0].shape[0], int) else _BATCH
         for start in range(0, count, step):
             feeds = {stream: np.ascontiguousarray(values[start : start + step]) for stream, values in clips.items()}
             rows.append(session.run(names, feeds))
     except Exception as error:  # its exceptions have no base of their own
         raise _failure("onnxruntime refuses the exported file", error) from error
-    return {stream: np.concatenate([row[position] for row in rows]) for position, stream in enumerate(clips)}
+    return {
+        name.removeprefix("logits_"): np.concatenate([row[position] for row in rows])
+        for position, name in enumerate(names)
+    }
 
 
 def _failure(what: str, error: Exception) -> ConversionError:

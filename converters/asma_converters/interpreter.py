@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from asma_converters.errors import GraphError
 from asma_converters.parallel import in_parts
+from asma_edge.fusion import FUSED
 
 Numbers = npt.NDArray[Any]
 
@@ -65,14 +66,15 @@ class SignatureModel:
         return np.asarray(real, dtype=np.float32)
 
     def logits(self, clips: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
-        """{stream: (n, K)} of clips {stream: (n, T, V, 3)}."""
-        rows: dict[str, list[npt.NDArray[np.float32]]] = {stream: [] for stream in clips}
+        """{network: (n, K)} of clips {stream: (n, T, V, 3)}, in the order of the streams."""
+        names = [name for name in (*clips, FUSED) if f"logits_{name}" in self.outputs]
+        rows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
         for number in range(len(next(iter(clips.values())))):
             inputs = self.quantise({stream: clip[number : number + 1] for stream, clip in clips.items()})
             outputs = self(inputs)
-            for stream, kept in rows.items():
-                kept.append(self.dequantise(f"logits_{stream}", outputs[f"logits_{stream}"])[0])
-        return {stream: np.stack(kept) for stream, kept in rows.items()}
+            for name, kept in rows.items():
+                kept.append(self.dequantise(f"logits_{name}", outputs[f"logits_{name}"])[0])
+        return {name: np.stack(kept) for name, kept in rows.items()}
 
     def initial_state(self) -> dict[str, Numbers]:
         """{state input: the state before the first frame}, which stands for zeros."""
@@ -84,13 +86,13 @@ class SignatureModel:
 
 
 def clip_logits(model: bytes, clips: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
-    """{stream: (n, K)} of the signature ``clip`` on {stream: (n, T, V, 3)}, in several threads."""
+    """{network: (n, K)} of the signature ``clip`` on {stream: (n, T, V, 3)}, in several threads."""
 
     def some(part: slice) -> dict[str, npt.NDArray[np.float32]]:
         return SignatureModel(model, "clip").logits({stream: values[part] for stream, values in clips.items()})
 
     parts = in_parts(some, len(next(iter(clips.values()))))
-    return {stream: np.concatenate([logits[stream] for logits in parts]) for stream in clips}
+    return {name: np.concatenate([logits[name] for logits in parts]) for name in parts[0]}
 
 
 def delegated_nodes(model: bytes) -> int | None:

@@ -27,7 +27,7 @@ from asma_converters.ir import (
 from asma_edge.operator_check import ADD_RESCALE, RESCALE
 
 _MIN_RANGE = 1e-6
-_SHARES = tuple(float(share) for share in np.geomspace(1.0, 0.05, 25))
+_SHARES = tuple(float(share) for share in np.geomspace(1.0, 0.01, 33))
 _ROUNDS = 8
 _MAX_SCALE = 1e12
 _MARGIN = 2.0  # distance from the ends of the runtime's ranges of scales
@@ -177,17 +177,26 @@ def borrow(graph: Graph, source: Graph, quantisation: Quantisation) -> dict[Tens
 
 
 def best_range(values: npt.NDArray[np.float32]) -> Range:
-    """The part of the true range, about zero, whose int8 numbers have the least mean squared error."""
+    """The true range, cut at the distance from zero whose int8 numbers show the clips best: (n, ...) values of n clips.
+
+    Each clip's noise is measured beside its own signal and counts once at most. Squared error alone gives the range to
+    a single glitch: one of 184 standard deviations took 2.3 points of accuracy from a student.
+    """
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    real = values.astype(np.float64)
+    real = values.reshape(len(values), -1).astype(np.float64)
+    signal = np.maximum(np.square(real).mean(axis=1), np.finfo(np.float64).tiny)
+
+    def cut(share: float) -> Range:
+        most = share * max(-low, high)
+        return max(low, -most), min(high, most)
 
     def error(share: float) -> float:
-        scale = scale_of(low * share, high * share)
+        scale = scale_of(*cut(share))
         steps = np.clip(np.round(real / scale.scale), -128 - scale.zero_point, 127 - scale.zero_point)
-        return float(np.square(steps * scale.scale - real).mean())
+        noise = np.square(steps * scale.scale - real).mean(axis=1)
+        return float(np.minimum(noise / signal, 1.0).mean())
 
-    share = min(_SHARES, key=error)
-    return low * share, high * share
+    return cut(min(_SHARES, key=error))
 
 
 def quantise_weights(weight: Array, bias: Array, input_scale: float, output_scale: float) -> QuantisedWeights:

@@ -17,6 +17,7 @@ from asma_edge.bundle import Bundle
 from asma_edge.fusion import fuse, pool_windows
 from asma_edge.skeleton import FloatArray
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_split
 from asma_trainer.data.windows import device_frames, evaluation_windows
 from asma_trainer.errors import DataError
 from asma_trainer.evaluation.bundle import bundle_scores
@@ -64,7 +65,7 @@ def check_held_out(student: StudentFile, held_out: HeldOut) -> IntArray:
     """The numbers of the clips.
 
     Raises:
-        DataError: the data set is not one for this student, or has no such split, or nothing in it.
+        DataError: the data set is not one for this student, or has no such split of labelled clips, or nothing in it.
     """
     info = held_out.dataset.info
     wanted = (student.layout, tuple(student.labels), student.preprocess.units)
@@ -75,7 +76,7 @@ def check_held_out(student: StudentFile, held_out: HeldOut) -> IntArray:
             got=f"layout {info.layout.name} in {info.units}: {', '.join(info.classes)}"[:300],
             hint="give the data set that the student was trained on",
         )
-    return held_out.dataset.split(held_out.split)
+    return labelled_split(held_out.dataset, held_out.split)
 
 
 def judge_whole_clips(student: StudentFile, bundle: Bundle, held_out: HeldOut) -> WholeClips:
@@ -111,13 +112,13 @@ def student_scores(student: StudentFile, dataset: PreparedDataset, clips: IntArr
         else:
             windows_LP = evaluation_windows(dataset, int(clip), data, 1)
             frames = windows_LP.reshape(-1, *windows_LP.shape[2:])
-        inputs = {stream: torch.from_numpy(values) for stream, values in student.inputs(frames).items()}
+        inputs = {name: torch.from_numpy(values) for name, values in student.network_inputs(frames).items()}
         with torch.inference_mode():
             if dense:
-                logits = [model.dense(inputs[stream], student.window) for stream, model in student.models.items()]
+                logits = [model.dense(inputs[name], student.window) for name, model in student.models.items()]
                 logits_PLSK = torch.stack(logits, dim=2).numpy()
             else:
-                logits = [model(inputs[stream]) for stream, model in student.models.items()]
+                logits = [model(inputs[name]) for name, model in student.models.items()]
                 flat = torch.stack(logits, dim=1).numpy()
                 logits_PLSK = flat.reshape(*windows_LP.shape[:2], *flat.shape[1:]).swapaxes(0, 1)
         scores_PLK = fuse(logits_PLSK, student.fusion, student.temperature)

@@ -11,7 +11,7 @@ import torch
 
 from asma_edge.preprocess import Preprocessor, PreprocessSpec, to_streams
 from asma_edge.skeleton import FloatArray, Layout, get_layout
-from asma_trainer.architecture import BlockSpec, block_specs
+from asma_trainer.architecture import BlockSpec, EarlyFusion, block_specs, networks_of
 from asma_trainer.models.stgcn import STGCNConfig
 from asma_trainer.models.student import Student
 from asma_trainer.student_file import StudentFile
@@ -42,10 +42,11 @@ def random_network(
     clips: FloatArray,
     seed: int,
     blocks: tuple[BlockSpec, ...],
+    early: EarlyFusion | None = None,
 ) -> Student:
     """A network whose BatchNorms have seen the clips, whose edges are unequal and whose logits differ."""
     torch.manual_seed(seed)
-    network = Student(layout, STGCNConfig(blocks, valid=kind == "device"), classes)
+    network = Student(layout, STGCNConfig(blocks, valid=kind == "device", early=early), classes)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.weight.uniform_(0.5, 1.5)
@@ -83,6 +84,7 @@ def make_student() -> MakeStudent:
         channels: Sequence[int] = STUDENT_CHANNELS,
         kernel: int = 9,
         blocks: Sequence[BlockSpec] = (),
+        fuse_after: int = 0,
         **values: Any,
     ) -> StudentFile:
         torch.set_num_threads(1)
@@ -91,16 +93,19 @@ def make_student() -> MakeStudent:
         raw = movements(skeleton, 2 * clips, window + 1, seed, pixels=units == "pixels")
         frames = np.stack([Preprocessor(spec, skeleton)(clip) for clip in raw])
         inputs = to_streams(frames[:, 1:], frames[:, 0], skeleton, streams, spec.units)
+        early = EarlyFusion(streams, fuse_after) if fuse_after else None
+        networks = networks_of(streams, early)
         models = {
-            stream: random_network(
+            name: random_network(
                 skeleton,
                 kind,
                 classes,
-                inputs[stream][:clips],
+                np.concatenate([inputs[stream][:clips] for stream in seen], axis=-1),
                 seed + number,
                 tuple(blocks) or block_specs(tuple(channels), kernel),
+                early,
             )
-            for number, stream in enumerate(streams)
+            for number, (name, seen) in enumerate(networks.items())
         }
         student = StudentFile(
             models=models,
@@ -110,7 +115,7 @@ def make_student() -> MakeStudent:
             sampling=values.pop("sampling", "window"),
             fps=30.0,
             window=window,
-            fusion=tuple([1.0 / len(streams)] * len(streams)),
+            fusion=tuple([1.0 / len(models)] * len(models)),
             preprocess=spec,
             calibration=frames[:clips],
             golden=frames[clips:],
@@ -120,10 +125,8 @@ def make_student() -> MakeStudent:
         )
         if honest:
             with torch.no_grad():
-                scores = sum(
-                    model(torch.from_numpy(values)).softmax(1)
-                    for model, values in zip(models.values(), student.inputs(student.golden).values(), strict=True)
-                )
+                clips_of = student.network_inputs(student.golden)
+                scores = sum(model(torch.from_numpy(clips_of[name])).softmax(1) for name, model in models.items())
             assert isinstance(scores, torch.Tensor)
             student.golden_labels[:] = scores.argmax(1).numpy()
         return student

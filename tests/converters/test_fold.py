@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import torch
 
+from asma_converters.blocks.base import FoldedBlock
 from asma_converters.blocks.graph_conv import DenseGraph, SparseGraph
 from asma_converters.blocks.stgcn import FoldedSTGCN
 from asma_converters.blocks.temporal_conv import FullTemporal
@@ -38,13 +39,14 @@ PLAIN = block_specs(STUDENT_CHANNELS)
 @pytest.mark.parametrize(
     ("kind", "blocks"), [("device", PLAIN), ("paper", PLAIN), ("device", MIXED), ("paper", UNSTRIDED)]
 )
-@pytest.mark.parametrize("layout", ["ntu25", "coco17"])
+@pytest.mark.parametrize(("layout", "fuse_after"), [("ntu25", 0), ("coco17", 0), ("coco17", 2)])
 def test_folded_student_equals_the_student_in_float64(
-    make_student: MakeStudent, layout: str, kind: str, blocks: tuple[BlockSpec, ...]
+    make_student: MakeStudent, layout: str, fuse_after: int, kind: str, blocks: tuple[BlockSpec, ...]
 ) -> None:
-    student = make_student(layout, kind, streams=("joint",), blocks=blocks)
-    network = student.models["joint"]
-    x = torch.from_numpy(student.inputs(student.golden)["joint"])
+    streams = ("joint", "motion") if fuse_after else ("joint",)
+    student = make_student(layout, kind, streams=streams, blocks=blocks, fuse_after=fuse_after)
+    (network,), (clips,) = student.models.values(), student.network_inputs(student.golden).values()
+    x = torch.from_numpy(clips)
     with torch.no_grad():
         single = network(x)
         folded = fold(network)
@@ -56,8 +58,18 @@ def test_folded_student_equals_the_student_in_float64(
 
 def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
     """(K,) logits with plain loops over joints, taps and partitions; an independent reading of the folded form."""
-    x = (x_TVC.astype(np.float64) - folded.mean) * folded.gain
-    for block in folded.blocks:
+    parts = []
+    for branch, x in zip(
+        folded.branches, np.split(x_TVC.astype(np.float64), len(folded.branches), axis=-1), strict=True
+    ):
+        parts.append(passed((x - branch.mean) * branch.gain, branch.blocks, folded.valid))
+    x = passed(np.concatenate(parts, axis=-1), folded.blocks, folded.valid)
+    return folded.head @ x.mean(axis=(0, 1)) + folded.head_bias
+
+
+def passed(x: np.ndarray, blocks: Sequence[FoldedBlock], valid: bool) -> np.ndarray:
+    """(T', V, D) what blocks make of (T, V, C)."""
+    for block in blocks:
         assert isinstance(block, FoldedSTGCN)
         kernel, half, stride, temporal = block.kernel, block.kernel // 2, block.stride, block.temporal
         T, V, _ = x.shape
@@ -74,7 +86,7 @@ def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
                 y[:, joint] = np.concatenate(parts, axis=1) @ maps.mix.T
             y = y + bias
         y = np.maximum(y, 0)
-        pad = 0 if folded.valid else half
+        pad = 0 if valid else half
         y = np.pad(y, ((pad, pad), (0, 0), (0, 0)))
         windows = [y[start : start + kernel] for start in range(0, len(y) - kernel + 1, stride)]
         if isinstance(temporal, FullTemporal):
@@ -84,12 +96,12 @@ def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
             out = np.maximum(along + temporal.along_bias, 0) @ temporal.across.T
         out = out + temporal.bias
         if block.residual != "none":
-            residual = x[half : T - half : stride] if folded.valid else x
+            residual = x[half : T - half : stride] if valid else x
             if block.residual_weight is not None and block.residual_bias is not None:
                 residual = residual @ block.residual_weight.T + block.residual_bias
             out = out + residual
         x = np.maximum(out, 0)
-    return folded.head @ x.mean(axis=(0, 1)) + folded.head_bias
+    return x
 
 
 @pytest.mark.parametrize(
@@ -100,16 +112,20 @@ def reference(folded: FoldedStudent, x_TVC: np.ndarray) -> np.ndarray:
         ("paper", 15, UNSTRIDED),
     ],
 )  # fmt: skip
+@pytest.mark.parametrize("fuse_after", [0, 1, 3])
 def test_float_graph_equals_plain_loops(
-    make_student: MakeStudent, kind: str, window: int, blocks: tuple[BlockSpec, ...]
+    make_student: MakeStudent, kind: str, window: int, blocks: tuple[BlockSpec, ...], fuse_after: int
 ) -> None:
-    student = make_student("coco17", kind, streams=("joint",), window=window, clips=2, blocks=blocks)
-    folded = fold(student.models["joint"])
-    clips = student.inputs(student.golden)
-    expected = np.stack([reference(folded, clip) for clip in clips["joint"]])
+    streams = ("joint", "bone") if fuse_after else ("joint",)
+    student = make_student(
+        "coco17", kind, streams=streams, window=window, clips=2, blocks=blocks, fuse_after=fuse_after
+    )
+    ((name, network),) = student.models.items()
+    folded, clips = fold(network), student.inputs(student.golden)
+    expected = np.stack([reference(folded, clip) for clip in student.network_inputs(student.golden)[name]])
     for grouped in (True, False):
-        graph = clip_graph({"joint": folded}, window, grouped=grouped)
-        logits = SignatureModel(write_model({"clip": graph}, None), "clip").logits(clips)["joint"]
+        graph = clip_graph({name: folded}, window, grouped=grouped)
+        logits = SignatureModel(write_model({"clip": graph}, None), "clip").logits(clips)[name]
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -130,13 +146,13 @@ def test_other_sizes_are_exact_too(
 
 def test_a_bias_that_differs_between_joints_is_kept_apart(make_student: MakeStudent) -> None:
     network = make_student("coco17", streams=("joint",)).models["joint"]
-    graphs = [block.graph for block in fold(network).blocks if isinstance(block, FoldedSTGCN)]
+    graphs = [block.graph for block in fold(network).path if isinstance(block, FoldedSTGCN)]
     assert isinstance(graphs[0], DenseGraph)
     assert all(isinstance(graph, SparseGraph) and graph.joint_bias is not None for graph in graphs[1:])
     with torch.no_grad():
         for block in network.backbone.blocks:
             block.graph.mix.bias.zero_()
-    sparse = [block.graph for block in fold(network).blocks[1:] if isinstance(block, FoldedSTGCN)]
+    sparse = [block.graph for block in fold(network).path[1:] if isinstance(block, FoldedSTGCN)]
     assert len(sparse) == 4
     assert all(isinstance(graph, SparseGraph) and graph.joint_bias is None for graph in sparse)
 

@@ -38,32 +38,34 @@ def reference_logits(path: Path, clips: dict[str, FloatArray]) -> dict[str, Floa
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    names = [f"logits_{stream}" for stream in clips]
+    names = [output.name for output in session.get_outputs()]
     rows = [session.run(names, {s: v[i : i + 1] for s, v in clips.items()}) for i in range(len(clips["joint"]))]
-    return {stream: np.concatenate([row[k] for row in rows]) for k, stream in enumerate(clips)}
+    return {name.removeprefix("logits_"): np.concatenate([row[k] for row in rows]) for k, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("blocks", [PLAIN, MIXED])
+@pytest.mark.parametrize(("blocks", "fuse_after"), [(PLAIN, 0), (MIXED, 0), (PLAIN, 1), (MIXED, 2)])
 def test_the_float32_writer_computes_what_the_graph_does(
-    make_student: MakeStudent, tmp_path: Path, grouped: bool, blocks: tuple[BlockSpec, ...]
+    make_student: MakeStudent, tmp_path: Path, grouped: bool, blocks: tuple[BlockSpec, ...], fuse_after: int
 ) -> None:
-    student = make_student("coco17", streams=("joint", "motion"), clips=3, blocks=blocks)
+    student = make_student("coco17", streams=("joint", "motion"), clips=3, blocks=blocks, fuse_after=fuse_after)
     folded = {stream: fold(model) for stream, model in student.models.items()}
     graph = clip_graph(folded, student.window, grouped=grouped)
     (tmp_path / "a.onnx").write_bytes(write_onnx(graph, None))
     clips = student.inputs(student.golden)
     expected = SignatureModel(write_model({"clip": graph}, None), "clip").logits(clips)
-    for stream, logits in onnx_logits(tmp_path / "a.onnx", clips).items():
+    found = onnx_logits(tmp_path / "a.onnx", clips)
+    assert list(found) == list(student.models)
+    for stream, logits in found.items():
         np.testing.assert_allclose(logits, expected[stream], rtol=0, atol=2e-5 * np.abs(expected[stream]).max())
 
 
-@pytest.mark.parametrize("blocks", [PLAIN, MIXED])
+@pytest.mark.parametrize(("blocks", "fuse_after"), [(PLAIN, 0), (MIXED, 0), (PLAIN, 1), (MIXED, 2)])
 def test_the_qdq_file_has_the_scales_of_the_bundle(
-    make_student: MakeStudent, tmp_path: Path, blocks: tuple[BlockSpec, ...]
+    make_student: MakeStudent, tmp_path: Path, blocks: tuple[BlockSpec, ...], fuse_after: int
 ) -> None:
     """Its meaning, without anybody's integer kernels, is the int8 model's to within one step of a logit."""
-    student = make_student("coco17", streams=("joint", "bone"), clips=6, blocks=blocks)
+    student = make_student("coco17", streams=("joint", "bone"), clips=6, blocks=blocks, fuse_after=fuse_after)
     report = convert(student, tmp_path / "a.tflite", qdq=tmp_path / "a.onnx", **LOOSE)
     assert [stage.name for stage in report.stages] == ["torch", "deploy", "float32", "int8", "qdq"]
     assert report.qdq == tmp_path / "a.onnx"

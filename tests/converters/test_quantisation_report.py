@@ -150,12 +150,18 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> HeldOut:
 
 
 @pytest.mark.parametrize(
-    ("kind", "sampling"), [("device", "window"), ("device", "clip"), ("paper", "window"), ("paper", "clip")]
-)
+    ("kind", "sampling", "fuse_after"),
+    [
+        ("device", "window", 0), ("device", "clip", 0), ("paper", "window", 0), ("paper", "clip", 0),
+        ("device", "window", 2), ("paper", "clip", 1),
+    ],
+)  # fmt: skip
 def test_the_student_is_scored_as_the_device_scores(
-    make_student: MakeStudent, held_out: HeldOut, tmp_path: Path, kind: Any, sampling: str
+    make_student: MakeStudent, held_out: HeldOut, tmp_path: Path, kind: Any, sampling: str, fuse_after: int
 ) -> None:
-    student = make_student("coco17", kind, streams=("joint", "motion"), sampling=sampling, temperature=1.7)
+    student = make_student(
+        "coco17", kind, streams=("joint", "motion"), sampling=sampling, temperature=1.7, fuse_after=fuse_after
+    )
     report = convert(student, tmp_path / "m.tflite", precision="float32", held_out=held_out, **LOOSE)
     dataset, clips = held_out.dataset, held_out.dataset.split("test")
     found = student_scores(student, dataset, clips)

@@ -85,7 +85,7 @@ def check_stream(student: StudentFile, extra: int, quantised: bool, seed: int) -
     given_inputs = clip.quantise(inputs)
     last = {name: np.ascontiguousarray(values[:, extra:]) for name, values in given_inputs.items()}
     expected, found = clip(last), stream_logits(stream, given_inputs, window + extra)
-    for name in streams:
+    for name in student.models:
         key = f"logits_{name}"
         if quantised:
             np.testing.assert_array_equal(found[key], expected[key])
@@ -110,15 +110,33 @@ BLOCKS = st.lists(
 
 @pytest.mark.parametrize("quantised", [False, True], ids=["float32", "int8"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(blocks=BLOCKS, longer=st.integers(0, 12), later=st.integers(0, 9), seed=st.integers(0, 99))
-@example(blocks=[BlockSpec(8, 1, 3), BlockSpec(8, 3, 2)], longer=4, later=1, seed=0)  # kernels shorter than strides
+@given(
+    blocks=BLOCKS, fuse_after=st.integers(0, 3), longer=st.integers(0, 12), later=st.integers(0, 9),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+@example(
+    blocks=[BlockSpec(8, 1, 3), BlockSpec(8, 3, 2)], fuse_after=0, longer=4, later=1, seed=0
+)  # kernels shorter than strides
+@example(
+    blocks=[BlockSpec(8, 5), BlockSpec(8, 9, 2), BlockSpec(8, 9), BlockSpec(40, 3, 2)], fuse_after=2, longer=3, later=2,
+    seed=1,
+)  # fmt: skip
 def test_stream_equals_clip_whatever_the_blocks(
-    make_student: MakeStudent, quantised: bool, blocks: list[BlockSpec], longer: int, later: int, seed: int
+    make_student: MakeStudent,
+    quantised: bool,
+    blocks: list[BlockSpec],
+    fuse_after: int,
+    longer: int,
+    later: int,
+    seed: int,
 ) -> None:
-    """Kernels, strides, separable convolutions; windows that are no multiple of the hop, with frames no kernel sees."""
+    """Kernels, strides, separable convolutions; windows that are no multiple of the hop, with frames no kernel sees;
+    one stream, or two that are fused after any block."""
     hop = total_stride(blocks)
     window = max(receptive_field(blocks) + longer, 2, hop)
-    student = make_student(CHAIN, streams=("joint",), window=window, seed=seed, clips=4, blocks=blocks)
+    after = min(fuse_after, len(blocks) - 1)
+    streams = ("joint", "motion") if after else ("joint",)
+    student = make_student(CHAIN, streams=streams, window=window, seed=seed, clips=4, blocks=blocks, fuse_after=after)
     check_stream(student, later * hop + -window % hop, quantised, seed)
 
 
@@ -169,9 +187,10 @@ def test_a_strided_student_in_clip_mode_is_scored_at_every_frame(make_student: M
     assert len(recognizer.scorer().logits(frames)) == 5
 
 
+@pytest.mark.parametrize("fuse_after", [0, 1, 4])
 @pytest.mark.parametrize("window", [41, 46, 50])
-def test_grouping_frames_changes_no_bit(make_student: MakeStudent, window: int) -> None:
-    student = make_student("coco17", streams=("joint", "motion"), window=window, clips=4)
+def test_grouping_frames_changes_no_bit(make_student: MakeStudent, window: int, fuse_after: int) -> None:
+    student = make_student("coco17", streams=("joint", "motion"), window=window, clips=4, fuse_after=fuse_after)
     clip, _, plain = models(student, quantised=True)
     inputs = student.inputs(student.golden)
     reference = SignatureModel(plain, "clip")

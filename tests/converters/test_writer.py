@@ -238,19 +238,29 @@ def test_a_scale_covers_its_range_and_shows_zero_exactly(low: float, high: float
     assert (127 - scale.zero_point) * scale.scale >= max(high, 0) - scale.scale
 
 
-def test_the_best_range_shows_the_values_at_least_as_well_as_the_whole_range() -> None:
+def test_the_best_range_shows_the_clips_at_least_as_well_as_the_whole_range() -> None:
     def error(values: npt.NDArray[np.float32], low: float, high: float) -> float:
         scale = scale_of(low, high)
         shown = (quantise(values, scale).astype(np.float32) - scale.zero_point) * scale.scale
         return float(np.square(shown - values).mean())
 
-    uniform = RNG.uniform(-1, 2, 20_000).astype(np.float32)
+    uniform = RNG.uniform(-1, 2, (20, 1000)).astype(np.float32)
     assert best_range(uniform) == (float(uniform.min()), float(uniform.max()))
-    heavy = RNG.laplace(size=300_000).astype(np.float32)  # best 8-bit range: about 10 of 13
+    heavy = RNG.laplace(size=(300, 1000)).astype(np.float32)  # best 8-bit range: about 10 of 13
     whole = (float(heavy.min()), float(heavy.max()))
     low, high = best_range(heavy)
     assert whole[0] < low < 0 < high < whole[1]
     assert error(heavy, low, high) < error(heavy, *whole)
+
+
+def test_one_glitch_does_not_take_the_range_from_all_other_clips() -> None:
+    clips = RNG.normal(size=(128, 500)).astype(np.float32)
+    usual = best_range(clips)
+    clips[7, 100] = 184.0  # standard deviations, as one frame of a real recording had
+    low, high = best_range(clips)
+    assert 3 * usual[0] < low < 0
+    assert high < 184 / 5
+    assert best_range(np.zeros((3, 4), np.float32)) == (0.0, 0.0)
 
 
 def test_borrowing_needs_a_counterpart_of_one_scale() -> None:

@@ -247,6 +247,9 @@ def test_a_size_that_lies_unpacks_no_more() -> None:
         ("hop", True),
         ("hop", 2),
         ("hop", 1 << 40),
+        ("early_fusion", 1),
+        ("early_fusion", None),
+        ("early_fusion", True),
         ("provenance", []),
         ("name", "../x"),
         ("unknown", 1),
@@ -262,6 +265,7 @@ def test_a_bundle_of_format_1_is_read(path: Path) -> None:
     values = json.loads(parts(path)["asma.json"])
     assert values.pop("needs") == "0.2.0"
     assert values.pop("hop") == 1
+    assert values.pop("early_fusion") is False
     old = changed(path, "asma.json", json.dumps({**values, "format": 1}).encode())
     assert read_bundle(old).info == read_bundle(path).info
 
@@ -273,7 +277,7 @@ def test_a_bundle_of_a_newer_version_says_which_is_needed(path: Path) -> None:
         read_bundle(changed(path, "asma.json", json.dumps(newer).encode()))
 
 
-@pytest.mark.parametrize("name", [name for name in INFO.to_dict() if name not in ("familiarity", "hop")])
+@pytest.mark.parametrize("name", [n for n in INFO.to_dict() if n not in ("familiarity", "hop", "early_fusion")])
 def test_no_value_may_be_missing(path: Path, name: str) -> None:
     values = json.loads(parts(path)["asma.json"])
     del values[name]

@@ -119,3 +119,20 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recip
         return load_recipe(path, [*TINY, *overrides])
 
     return make
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `asma-data import` says of a source that it refuses without a trace."""
+    from asma_trainer.cli.data import main
+
+    def refuse(form: str, path: Path, *options: object) -> str:
+        out = tmp_path / "out"
+        assert main(["import", form, str(path), str(out), *map(str, options)]) == 2
+        assert not out.exists()
+        text = capsys.readouterr().err
+        assert all(word in text for word in ("expected:", "got:", "do:"))
+        assert "does not know" not in text, "only the safety net caught it"
+        return text
+
+    return refuse

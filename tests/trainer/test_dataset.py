@@ -118,7 +118,7 @@ def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
         (Clip(np.ones((0, 17, 3), np.float32), 0, "a"), "wrong shape"),
         (Clip(np.ones((4, 2, 17, 3), np.float32), 0, "a"), "wrong shape"),
         (Clip(np.ones((4, 17, 3), np.float32), 3, "a"), "label outside"),
-        (Clip(np.ones((4, 17, 3), np.float32), -1, "a"), "label outside"),
+        (Clip(np.ones((4, 17, 3), np.float32), -2, "a"), "label outside"),
     ],
 )
 def test_clips_that_do_not_fit_are_refused_by_name(tmp_path: Path, clip: Clip, message: str) -> None:
@@ -197,7 +197,7 @@ def _pickled(folder: Path) -> None:
         _index(offsets=np.array([0, 3, 4, 12])),
         _index(offsets=np.array([0, 11])),
         _index(label=np.array([0, 1, 3])),
-        _index(label=np.array([0, -1, 2])),
+        _index(label=np.array([0, -2, 2])),
         _index(subject=np.array([0, 1])),
         _index(**{"split.train": np.array([0, 3])}),
         _toml("format = 1", "format = 2"),

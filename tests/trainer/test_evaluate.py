@@ -98,7 +98,7 @@ def test_every_window_of_a_clip_is_scored(pairs: PreparedDataset, tiny_recipe: M
     recipe = tiny_recipe()
     torch.manual_seed(0)
     student, clips = build_student(pairs.info, recipe).eval(), pairs.split("test")
-    function = classifier_scores(student, pairs.info, "motion")
+    function = classifier_scores(student, pairs.info, ("motion",))
     found = over_windows(pairs, clips, recipe.data, 3, function, Compute())
     for row, clip in enumerate(clips):
         scores = []
@@ -118,9 +118,10 @@ def test_teacher_and_student_are_scored_in_the_same_windows(
     recipe = tiny_recipe()
     torch.manual_seed(0)
     student, clips = build_student(waves.info, recipe).eval(), waves.split("test")
-    function = classifier_scores(student, waves.info, "joint")
+    function = classifier_scores(student, waves.info, ("joint",))
     every = over_windows(waves, clips, recipe.data, stride, function, Compute())
-    for dense, expected in zip(dense_scores(student, waves, clips, recipe.data, stride, "joint"), every, strict=True):
+    found = dense_scores(student, waves, clips, recipe.data, stride, ("joint",))
+    for dense, expected in zip(found, every, strict=True):
         np.testing.assert_allclose(dense, expected[None], atol=1e-5)
 
 
@@ -164,5 +165,5 @@ def test_scores_count_at_every_frame_whoever_gives_them(waves: PreparedDataset, 
     streams = {stream: Counting(encoders, 3) for stream in recipe.streams}
     evaluator.classify(streams)
     student = build_student(waves.info, recipe).eval()
-    dense = dense_scores(student, waves, evaluator.clips, recipe.data, 1, "joint")
+    dense = dense_scores(student, waves, evaluator.clips, recipe.data, 1, ("joint",))
     assert sum(windows) == len(streams) * sum(scores.shape[1] for scores in dense)

@@ -32,22 +32,6 @@ HUGE = 10**400  # beyond a double, within what JSON and pickle may hold
 MEDIAPIPE = get_layout("mediapipe33").joints
 
 
-@pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """What `asma-data import` says of a source that it refuses without a trace."""
-
-    def refuse(form: str, path: Path, *options: object) -> str:
-        out = tmp_path / "out"
-        assert main(["import", form, str(path), str(out), *map(str, options)]) == 2
-        assert not out.exists()
-        text = capsys.readouterr().err
-        assert all(word in text for word in ("expected:", "got:", "do:"))
-        assert "does not know" not in text, "only the safety net caught it"
-        return text
-
-    return refuse
-
-
 # --- archives and arrays
 
 

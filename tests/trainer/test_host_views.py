@@ -11,8 +11,9 @@ import torch
 from asma_edge.skeleton import get_layout
 from asma_trainer.data.batches import Batch, TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.recipe.method_sections import ExtremeConfig
 from asma_trainer.recipe.recipe import Recipe
-from asma_trainer.recipe.sections import AugmentConfig, ExtremeConfig
+from asma_trainer.recipe.sections import AugmentConfig
 from asma_trainer.views.extreme import ExtremeAugmenter, blur
 from asma_trainer.views.jigsaw import orders, shuffled_frames
 from asma_trainer.views.two import TwoViews

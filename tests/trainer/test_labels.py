@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from asma_edge.skeleton import get_layout
+from asma_trainer.cli.calibrate import _others
+from asma_trainer.curate.check import check
+from asma_trainer.curate.info import describe, describe_text
+from asma_trainer.curate.view import view_clip
 from asma_trainer.data.batches import Batch, TrainingBatches
-from asma_trainer.data.dataset import PreparedDataset
-from asma_trainer.data.labels import UNLABELLED, labelled_clips
+from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
+from asma_trainer.data.labels import labelled_clips, labelled_split
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.engine.compute import Compute
 from asma_trainer.errors import DataError
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.losses.classification import accuracy, cross_entropy
@@ -26,6 +33,26 @@ from asma_trainer.stages.registry import STAGE
 from asma_trainer.views.augment import Augmenter
 
 MakeRecipe = Callable[..., Recipe]
+
+
+def partly_labelled(source: PreparedDataset, path: Path, known: Callable[[int], bool]) -> PreparedDataset:
+    """A data set whose clips have labels only where ``known`` says so; none has any, it has no classes either."""
+    numbers = range(len(source))
+    classes = source.info.classes if any(map(known, numbers)) else ()
+    info = dataclasses.replace(source.info, classes=classes, mirror_labels=source.info.mirror_labels[: len(classes)])
+    with DatasetWriter(path, info) as writer:
+        for number in numbers:
+            label = int(source.label[number]) if known(number) else UNLABELLED
+            writer.add(Clip(source.clip(number), label, str(source.name[number]), int(source.subject[number])))
+        for name, clips in source.splits.items():
+            writer.split(name, clips)
+    return PreparedDataset.open(path)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory, waves: PreparedDataset) -> PreparedDataset:
+    """No clip has a label."""
+    return partly_labelled(waves, tmp_path_factory.mktemp("bare") / "data", lambda _: False)
 
 
 @settings(deadline=None, max_examples=30)
@@ -74,7 +101,7 @@ def test_who_sees_what(waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path
     recipe = tiny_recipe("labels.clips=2", "distill.label_weight=0.5")
     run = Run(tmp_path, waves, recipe)
     for name, stage in STAGE.items():
-        batches = run._batches(stage, 1)
+        batches = run.batches(stage, 1)
         seen = np.concatenate([batches[step].label.numpy() for step in range(20)])
         if name in ("pretrain", "distill"):
             assert set(batches.clips) == set(waves.split("train"))
@@ -107,3 +134,64 @@ def test_batches_of_all_clips_have_their_labels(waves: PreparedDataset, tiny_rec
     train = waves.split("train")
     batch = TrainingBatches(waves, train, tiny_recipe().data, 8, seed=3)[0]
     assert (batch.label >= 0).all()
+
+
+def test_clips_without_labels_can_be_pretrained_on(
+    bare: PreparedDataset, waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """The same encoders, bit for bit, as from the same clips with labels."""
+    weights = []
+    for name, data in (("bare", bare), ("waves", waves)):
+        run = Run(tmp_path / name, data, tiny_recipe('stages=["pretrain"]', "pretrain.steps=3", "data.test=['absent']"))
+        run.stages()
+        weights.append(run.trained("pretrain", "joint").encoders_of("joint").state_dict())
+    assert all(weights[0][key].equal(weights[1][key]) for key in weights[0])
+
+
+def test_whatever_needs_labels_refuses_clips_that_have_none(
+    bare: PreparedDataset, waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    for stage in ("finetune", "distill", "baseline", "evaluate"):
+        with pytest.raises(DataError, match=r"'train' of .* has no labels"):
+            Run(tmp_path / "x", bare, tiny_recipe(f'stages=["{stage}"]'))
+    half = partly_labelled(waves, tmp_path / "half", lambda number: number % 5 > 0)
+    with pytest.raises(DataError, match=r"split 'test' of .* has clips without labels"):
+        Run(tmp_path / "x", half, tiny_recipe())
+    with pytest.raises(DataError, match="such as 'wave 20'"):
+        labelled_split(half, "test")
+    with pytest.raises(DataError, match="without labels"):
+        Evaluator(half, tiny_recipe(), Compute())
+
+
+def test_labelled_and_other_clips_train_together(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    data = partly_labelled(waves, tmp_path / "data", lambda number: number >= 16 or number % 2 > 0)
+    run = Run(tmp_path / "run", data, tiny_recipe("pretrain.steps=2", "distill.steps=2"))
+    assert run.labelled.tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert len(run.train) == 16
+    run.stages()
+    assert {row.stage for row in run.results.accuracy} >= {"linear", "teacher", "student"}
+    assert (run.student.golden_labels >= 0).all()
+
+
+def test_what_is_said_of_clips_without_labels(bare: PreparedDataset, waves: PreparedDataset, tmp_path: Path) -> None:
+    values = describe(bare)
+    assert values["classes"] == {}
+    assert values["unlabelled"]["all"] == len(bare)
+    assert values["unlabelled"]["train"] == len(bare.split("train"))
+    assert "(no label)" in describe_text(values)
+    assert "(no label)" not in describe_text(describe(waves))
+    findings = check(bare)
+    assert f"{len(bare)} of {len(bare)} clips have no label" in " ".join(findings["warnings"])
+    assert findings["class_counts"] == []
+    half = partly_labelled(waves, tmp_path / "half", lambda number: number % 3 > 0)
+    assert check(half)["class_counts"] == [0, 8, 8]
+    assert view_clip(half, "0", tmp_path / "clip.html")["class"] == "no label"
+    assert view_clip(half, "1", tmp_path / "clip.html")["class"] == "left"
+
+
+def test_negatives_without_labels_are_none_of_the_classes_left_out(waves: PreparedDataset, tmp_path: Path) -> None:
+    half = partly_labelled(waves, tmp_path / "half", lambda number: number % 2 > 0)
+    kept = _others(half, ["right"])  # the last class, which label -1 would be by mistake
+    assert [int(n) for n in kept] == [n for n in range(len(half)) if half.label[n] in (UNLABELLED, 0, 1)]

@@ -61,7 +61,7 @@ def test_published_multiply_accumulates() -> None:
     assert count_macs(NTU, TEACHER_CONFIG, 50) == pytest.approx(0.306e9, rel=0.01)
     # The paper's "1.26 G FLOPs" of three students and two people are multiply-accumulates of convolutions alone.
     graph = 3 * 50 * 25 * 25 * (4 * 16 + 128)
-    assert count_macs(NTU, student_config("paper"), 50, 2, streams=3) - 6 * graph == pytest.approx(1.255e9, rel=1e-3)
+    assert count_macs(NTU, student_config("paper"), 50, 2, networks=3) - 6 * graph == pytest.approx(1.255e9, rel=1e-3)
 
 
 def test_multiply_accumulates_are_those_that_run() -> None:
@@ -89,7 +89,7 @@ def test_multiply_accumulates_are_those_that_run() -> None:
         with torch.no_grad():
             network(clips(1, 50))
         assert count_macs(NTU, config, 50) == total
-        assert count_macs(NTU, config, 50, people=2, classes=60, streams=3) == 3 * (2 * total + config.width * 60)
+        assert count_macs(NTU, config, 50, people=2, classes=60, networks=3) == 3 * (2 * total + config.width * 60)
 
 
 @settings(deadline=None, max_examples=15)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from asma_trainer.architecture import BlockSpec
+from asma_trainer.data.automatic import fit_recipe
+from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import RecipeError
-from asma_trainer.recipe.recipe import Recipe, load_recipe, recipe_names
+from asma_trainer.recipe.recipe import Recipe, load_recipe, read_recipe, recipe_names
 from asma_trainer.recipe.sections import AugmentConfig
 
 MakeRecipe = Callable[..., Recipe]
@@ -19,8 +21,8 @@ XSUB_STEPS_AN_EPOCH = 40_091 // 128
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_shipped_recipes_load_and_survive_their_toml(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe(name)
+def test_shipped_recipes_load_and_survive_their_toml(name: str, waves: PreparedDataset, tmp_path: Path) -> None:
+    recipe, _ = fit_recipe(waves, read_recipe(name))
     assert recipe.name == name
     path = tmp_path / "config.toml"
     path.write_text(recipe.to_toml(), encoding="utf-8")

@@ -23,7 +23,7 @@ from asma_trainer.student_file import StudentFile
 def described(kind: str, **changes: object) -> dict[str, object]:
     """The entry ``student`` of the file below, with another last block."""
     first, last = (dataclasses.asdict(block) for block in block_specs((4, 8), 3))
-    return {"kind": kind, "blocks": [first, last | changes]}
+    return {"kind": kind, "blocks": [first, last | changes], "early": None}
 
 
 @pytest.fixture
@@ -162,6 +162,18 @@ def test_files_of_format_1_are_read(student: StudentFile, tmp_path: Path) -> Non
         torch.save(values | {"student": old["student"] | {"kernel": kernel}}, path)  # type: ignore[operator]
         with pytest.raises(CheckpointError, match="kernel"):
             StudentFile.load(path)
+
+
+def test_files_of_format_2_are_read(student: StudentFile, tmp_path: Path) -> None:
+    """They know nothing of early fusion."""
+    path = tmp_path / "student.pt"
+    student.save(path)
+    values = torch.load(path, weights_only=True)
+    del values["student"]["early"], values["digest"]
+    torch.save(values | {"format": 2}, path)
+    loaded = StudentFile.load(path)
+    assert (loaded.streams, loaded.early) == (STREAMS, None)
+    assert loaded.models["bone"].backbone.config == student.models["bone"].backbone.config
 
 
 def test_blocks_of_every_kind_survive_the_file(student: StudentFile, tmp_path: Path) -> None:

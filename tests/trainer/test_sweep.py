@@ -128,3 +128,12 @@ def test_the_command(waves: PreparedDataset, recipe: Path, tmp_path: Path, capsy
     assert "| align.steps=2 | test |" in shown
     assert "(p " in shown
     assert main([*command, "--vary", "align.steps"]) == 2
+
+
+def test_values_that_the_data_set_decides(waves: PreparedDataset, recipe: Path, tmp_path: Path) -> None:
+    kept = [*SMALL[:-1], 'mask.joints="auto"', 'data.test="auto"', 'stages=["pretrain", "evaluate"]']
+    rows = sweep(waves, recipe, tmp_path / "out", vary={"pretrain.lr": [1e-3, 2e-3]}, overrides=kept)
+    assert {row.split for row in rows} == {"test"}
+    for config in (tmp_path / "out").rglob("config.toml"):
+        assert "joints = 9" in config.read_text()
+    assert sweep(waves, recipe, tmp_path / "out", vary={"pretrain.lr": [1e-3, 2e-3]}, overrides=kept) == rows

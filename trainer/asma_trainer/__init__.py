@@ -17,21 +17,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asma_trainer.data.dataset import PreparedDataset as PreparedDataset
+    from asma_trainer.encoder_file import EncoderFile as EncoderFile
     from asma_trainer.formats.importing import import_dataset as import_dataset
     from asma_trainer.recipe.recipe import Recipe as Recipe
     from asma_trainer.recipe.recipe import load_recipe as load_recipe
     from asma_trainer.run import Run as Run
-    from asma_trainer.run import train as train
     from asma_trainer.student_file import StudentFile as StudentFile
+    from asma_trainer.training import train as train
 
 _HOMES = {
+    "EncoderFile": "asma_trainer.encoder_file",
     "PreparedDataset": "asma_trainer.data.dataset",
     "Recipe": "asma_trainer.recipe.recipe",
     "Run": "asma_trainer.run",
     "StudentFile": "asma_trainer.student_file",
     "import_dataset": "asma_trainer.formats.importing",
     "load_recipe": "asma_trainer.recipe.recipe",
-    "train": "asma_trainer.run",
+    "train": "asma_trainer.training",
 }
 __all__ = sorted(_HOMES)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from asma_edge.checks import is_whole
+from asma_edge.fusion import FUSED
+from asma_edge.preprocess import STREAMS
 
 Temporal = Literal["full", "separable"]
 T = TypeVar("T", int, Temporal)
@@ -73,6 +75,35 @@ class BlockSpec:
         if spec.problem:
             raise ValueError(f"a block of {spec.problem}")
         return spec
+
+
+@dataclass(frozen=True)
+class EarlyFusion:
+    """Streams that enter one network side by side, as the input branches of EfficientGCN do (Song et al., 2022).
+
+    Attributes:
+        streams: in the order of the input's channels.
+        after: blocks that each stream passes by itself; the next one sees the features of all.
+    """
+
+    streams: tuple[str, ...]
+    after: int
+
+    def problem(self, blocks: int) -> str:
+        """What is impossible in a network of so many blocks, in a few words; empty if nothing is."""
+        known = isinstance(self.streams, tuple) and all(stream in STREAMS for stream in self.streams)
+        return (
+            f"early fusion of the streams {self.streams!r}; two or more of {', '.join(STREAMS)}, each once"
+            if not (known and 1 < len(self.streams) == len(set(self.streams)))
+            else f"fusion after {self.after!r} blocks of {blocks}; at least one before it and one behind it"
+            if not (is_whole(self.after) and 1 <= self.after < blocks)
+            else ""
+        )
+
+
+def networks_of(streams: Sequence[str], early: EarlyFusion | None) -> dict[str, tuple[str, ...]]:
+    """{network of a student: the streams that it sees}: one a stream, or with early fusion a single one for all."""
+    return {FUSED: early.streams} if early else {stream: (stream,) for stream in streams}
 
 
 class Timed(Protocol):

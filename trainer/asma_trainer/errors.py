@@ -15,3 +15,7 @@ class RecipeError(AsmaError):
 
 class CheckpointError(AsmaError):
     """A checkpoint or student file is missing, of another kind, or from other settings."""
+
+
+class LicenceError(AsmaError):
+    """The licence of data does not allow what is asked for."""

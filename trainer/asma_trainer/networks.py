@@ -47,8 +47,9 @@ def build_teacher(info: DatasetInfo, recipe: Recipe, names: Sequence[str]) -> Te
 
 
 def build_student(info: DatasetInfo, recipe: Recipe) -> Student:
-    """A new student of the recipe's kind."""
-    config = STGCNConfig(recipe.student.blocks, recipe.student.dropout, valid=recipe.student.kind == "device")
+    """A new network of the recipe's student."""
+    student = recipe.student
+    config = STGCNConfig(student.blocks, student.dropout, valid=student.kind == "device", early=recipe.early)
     return Student(info.layout, config, len(info.classes))
 
 

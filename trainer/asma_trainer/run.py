@@ -13,23 +13,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from asma_edge.files import atomic_file
 from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
-from asma_trainer.data.fit import check_fit
+from asma_trainer.data.fit import check_fit, check_people
 from asma_trainer.data.labels import labelled_clips
+from asma_trainer.encoder_file import EncoderFile
 from asma_trainer.engine.checkpoint import load_checkpoint, other_version
-from asma_trainer.engine.compute import Compute, compute
+from asma_trainer.engine.compute import Compute
 from asma_trainer.engine.loop import fit, seeded_batches
 from asma_trainer.engine.schedule import seed_of_work
 from asma_trainer.engine.statistics import measure_statistics, statistics_steps
-from asma_trainer.errors import CheckpointError, RecipeError
+from asma_trainer.errors import CheckpointError
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.results import Results, save_scores
@@ -39,58 +40,26 @@ from asma_trainer.models.backbone import Encoders
 from asma_trainer.models.student import Student
 from asma_trainer.networks import check_networks, initial_encoders
 from asma_trainer.recipe.recipe import Recipe, load_recipe
-from asma_trainer.stages.base import ALL, Stage
+from asma_trainer.stages.base import ALL, Stage, unit_of
 from asma_trainer.stages.identity import digest, fingerprint_of
 from asma_trainer.stages.registry import STAGE, STAGES
 from asma_trainer.stages.scoring import score_stages
-from asma_trainer.stages.transfer import source_digest
+from asma_trainer.stages.transfer import credited, source_digest
 from asma_trainer.student_file import StudentFile
 from asma_trainer.vocabulary import StageName
 
 
-def train(
-    data: str | Path | PreparedDataset,
-    recipe: str | Path | Recipe,
-    out: str | Path,
-    *,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "float32", "bf16"] = "auto",
-    workers: int = 0,
-) -> Run:
-    """Train every stage of a recipe and evaluate it; the same call continues what was interrupted.
-
-        run = train("data/mine", "device-irds", out="runs/mine", overrides={"pretrain.steps": 2000})
-        run.results.accuracy, run.student
-
-    Args:
-        data: a prepared data set.
-        recipe: name, path of a .toml file, or a `Recipe`.
-        out: folder of the run.
-        overrides: of the recipe: {"section.key": value}, or ``section.key=value`` texts.
-        device: ``auto`` takes CUDA where there is one.
-        precision: ``auto`` takes bfloat16 on CUDA devices that compute in it.
-        workers: processes that prepare batches.
+def begun(folder: str | Path) -> Recipe | None:
+    """The full settings that the first stage of a run in this folder began with; None where none has begun.
 
     Raises:
-        DataError: the data set is malformed, or not what the recipe asks for.
-        RecipeError: the recipe is malformed or impossible, or training diverged.
-        CheckpointError: ``out`` holds a run of other settings.
+        RecipeError: they are no recipe of this version.
     """
-    dataset = data if isinstance(data, PreparedDataset) else PreparedDataset.open(data)
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides)
-    elif overrides:
-        raise RecipeError(
-            "overrides go with a recipe's name or path",
-            expected="a Recipe as it is, or a name with overrides",
-            got="a Recipe and overrides",
-            hint="use dataclasses.replace, or give the recipe's name",
-        )
-    with compute(device, precision, workers) as where:
-        run = Run(out, dataset, recipe, where)
-        run.stages()
-    return run
+    for stage in (*STAGE, "evaluate"):
+        path = Path(folder) / stage / "config.toml"
+        if path.exists():
+            return load_recipe(path)
+    return None
 
 
 class Run:
@@ -105,15 +74,16 @@ class Run:
     Raises:
         DataError: the data set lacks a split, a class, labels or what else the recipe asks for.
         RecipeError: the recipe names a method or backbone that there is not, or that do not go together.
-        CheckpointError: the run whose encoders it takes has not pretrained them.
+        CheckpointError: the run or file whose encoders it takes does not have them, or they do not fit.
     """
 
     def __init__(
         self, folder: str | Path, dataset: PreparedDataset, recipe: Recipe, compute: Compute | None = None
     ) -> None:
-        self.folder, self.dataset, self.recipe, self.compute = Path(folder), dataset, recipe, compute or Compute()
-        self.info = dataset.info
-        self.train = dataset.split(recipe.data.train)
+        self.folder, self.recipe, self.compute = Path(folder), recipe, compute or Compute()
+        self.dataset = credited(dataset, recipe)
+        self.info = self.dataset.info
+        self.train = dataset.split(recipe.data.train, "data.train")
         self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
@@ -158,12 +128,24 @@ class Run:
         return StudentFile.load(self.folder / "student.pt")
 
     def stages(self) -> None:
-        """Run every stage of the recipe, in its order."""
+        """Run every stage of the recipe, in its order.
+
+        Raises:
+            DataError: several people in clips that device students would learn from: at once, not hours later.
+        """
+        if any(stage.students for stage in self._stages):
+            check_people(self.dataset, self.recipe)
         for stage in self.recipe.stages:
             self.stage(stage)
 
     def stage(self, name: StageName) -> None:
-        """Run one stage to its end; finished work is not repeated."""
+        """Run one stage to its end; finished work is not repeated.
+
+        Raises:
+            DataError: several people in clips that device students would learn from.
+        """
+        if name != "evaluate" and STAGE[name].students:
+            check_people(self.dataset, self.recipe)
         if name == "evaluate":
             if self.compute.main:
                 self.evaluate()
@@ -183,12 +165,13 @@ class Run:
         module = stage.build(self.info, recipe, unit)
         stage.start(module, self, unit)
         fit(
-            self.folder / stage.name / unit, module, self._batches(stage, seed), schedule, seed=seed,
+            self.folder / stage.name / unit, module, self.batches(stage, seed), schedule, seed=seed,
             digest=self.digest(stage.name, unit), config=recipe.to_toml(), compute=self.compute,
             title=f"{stage.name} {unit}",
         )  # fmt: skip
 
-    def _batches(self, stage: Stage, seed: int) -> TrainingBatches:
+    def batches(self, stage: Stage, seed: int) -> TrainingBatches:
+        """What a stage is trained on, batch by batch."""
         recipe, schedule = self.recipe, stage.schedule(self.recipe)
         return TrainingBatches(
             self.dataset, self.labelled if stage.labels else self.train, recipe.data, schedule.batch, seed,
@@ -209,7 +192,7 @@ class Run:
             measure_statistics(
                 encoders,
                 lambda batch, _: pass_clean(encoders, batch, self.info, stream),
-                seeded_batches(self._batches(stage, seed), steps, seed, self.compute),
+                seeded_batches(self.batches(stage, seed), steps, seed, self.compute),
             )
         return encoders
 
@@ -242,6 +225,19 @@ class Run:
             )
         weights: dict[str, torch.Tensor] = values["model"]
         return weights
+
+    def encoders(self) -> EncoderFile:
+        """The pretrained encoders of all streams, for others to start from.
+
+        Raises:
+            CheckpointError: the run has not pretrained, not to its end, or with other settings or data.
+        """
+        pretrain = STAGE["pretrain"]
+        several = {
+            stream: self.trained("pretrain", unit_of(pretrain, self.recipe, stream)).encoders_of(stream)
+            for stream in self.recipe.streams
+        }
+        return EncoderFile.pack(self.dataset, self.recipe, several)
 
     @property
     def student_stage(self) -> StageName:

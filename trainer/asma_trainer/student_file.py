@@ -1,4 +1,4 @@
-"""student.pt: every stream's student and all that the converter needs, in one file without pickled code."""
+"""student.pt: the student's networks and all that the converter needs, in one file without pickled code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import torch
 from asma_edge.checks import is_number, is_whole
 from asma_edge.errors import AsmaError
 from asma_edge.files import atomic_file
-from asma_edge.preprocess import PreprocessSpec, to_streams
+from asma_edge.preprocess import STREAMS, PreprocessSpec, to_streams
 from asma_edge.provenance import RESULTS_FORMAT, with_fractions
 from asma_edge.skeleton import FloatArray, Layout
-from asma_trainer.architecture import BlockSpec, block_specs
+from asma_trainer.architecture import BlockSpec, EarlyFusion, block_specs, networks_of
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.windows import calibration_windows, one_window_per_clip, preprocess_spec
 from asma_trainer.errors import CheckpointError
@@ -34,7 +34,7 @@ from asma_trainer.tensor_file import read_tensors
 from asma_trainer.vocabulary import Sampling, StudentKind
 
 KIND = "asma-student"
-FORMAT_VERSION = 2  # 1: blocks of one kernel and stride 1, described by their channels
+FORMAT_VERSION = 3  # 2: no early fusion; 1: blocks of one kernel and stride 1, described by their channels
 _KINDS: tuple[str, ...] = typing.get_args(StudentKind)
 
 
@@ -43,13 +43,13 @@ class StudentFile:
     """A distilled student, ready to convert.
 
     Attributes:
-        models: {stream: network}, in the order of the streams.
+        models: {stream: network}, in the order of the streams; with early fusion {"fused": network}.
         kind: ``device`` (valid convolutions) or ``paper`` (padded).
         layout, labels: joints of the input; K class names.
         sampling: ``window``: consecutive frames at ``fps``; ``clip``: a whole action resampled to ``window`` frames.
         fps: frames per second of the input (of the data, where sampling is ``clip``).
         window: T, frames of one input.
-        fusion: weight of each stream's softmax scores, summing to 1.
+        fusion: weight of each network's softmax scores, summing to 1.
         preprocess: steps before the streams.
         temperature: divides the logits before the softmax.
         idle_label: the class that means "nothing happens", if there is one.
@@ -79,11 +79,29 @@ class StudentFile:
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams, in order."""
-        return tuple(self.models)
+        return self.early.streams if self.early else tuple(self.models)
+
+    @property
+    def early(self) -> EarlyFusion | None:
+        """How the streams are fused inside one network; None: each has a network of its own."""
+        return next(iter(self.models.values())).backbone.config.early
+
+    @property
+    def networks(self) -> dict[str, tuple[str, ...]]:
+        """{network: the streams that it sees}, for each of ``models``."""
+        return networks_of(self.streams, self.early)
 
     def inputs(self, frames: FloatArray) -> dict[str, FloatArray]:
         """{stream: (n, T, V, 3)} model inputs from (n, T + 1, V, 3) frames such as ``calibration``."""
         return to_streams(frames[:, 1:], frames[:, 0], self.layout, self.streams, self.preprocess.units)
+
+    def network_inputs(self, frames: FloatArray) -> dict[str, FloatArray]:
+        """{network: (n, T, V, 3 S)} what ``models`` take: the inputs of their S streams side by side."""
+        inputs = self.inputs(frames)
+        return {
+            name: np.concatenate([inputs[stream] for stream in streams], axis=-1)
+            for name, streams in self.networks.items()
+        }
 
     @classmethod
     def pack(
@@ -106,7 +124,7 @@ class StudentFile:
             sampling=recipe.data.sampling,
             fps=recipe.data.fps if recipe.data.sampling == "window" else info.fps,
             window=recipe.data.frames,
-            fusion=tuple(recipe.stream_weights.values()),
+            fusion=(1.0,) if recipe.early else tuple(recipe.stream_weights.values()),
             preprocess=preprocess_spec(dataset, recipe.data),
             calibration=calibration,
             golden=golden,
@@ -127,7 +145,11 @@ class StudentFile:
         values = {
             "kind": KIND,
             "format": FORMAT_VERSION,
-            "student": {"kind": self.kind, "blocks": [dataclasses.asdict(block) for block in config.blocks]},
+            "student": {
+                "kind": self.kind,
+                "blocks": [dataclasses.asdict(block) for block in config.blocks],
+                "early": config.early and {"streams": list(config.early.streams), "after": config.early.after},
+            },
             "layout": self.layout.to_dict(),
             "labels": list(self.labels),
             "sampling": self.sampling,
@@ -156,7 +178,7 @@ class StudentFile:
         path = Path(path)
         try:
             values = read_tensors(path, KIND)
-            if values["format"] not in (1, FORMAT_VERSION):
+            if values["format"] not in range(1, FORMAT_VERSION + 1):
                 raise ValueError(f"format {values['format']}, this version reads up to {FORMAT_VERSION}")
             digest = values.pop("digest", None)
             if digest not in (None, _digest(values)):
@@ -164,12 +186,14 @@ class StudentFile:
             student, layout = values["student"], Layout.from_dict(values["layout"])
             if student["kind"] not in _KINDS:
                 raise ValueError(_unknown_kind(student["kind"]))
-            config = STGCNConfig(_blocks(student, values["format"]), valid=student["kind"] == "device")
+            blocks = _blocks(student, values["format"])
+            early = _early(student, len(blocks)) if values["format"] > 2 else None
+            config = STGCNConfig(blocks, valid=student["kind"] == "device", early=early)
             models = {}
-            for stream, weights in values["weights"].items():
-                models[stream] = Student(layout, config, len(values["labels"]))
-                models[stream].load_state_dict(weights)
-                models[stream].eval()
+            for name, weights in values["weights"].items():
+                models[name] = Student(layout, config, len(values["labels"]))
+                models[name].load_state_dict(weights)
+                models[name].eval()
             loaded = cls(
                 models=models,
                 kind=student["kind"],
@@ -206,6 +230,7 @@ class StudentFile:
             return f"window {self.window!r}, not a whole number of frames"
         blocks = {model.backbone.config.blocks for model in self.models.values()}
         valid = {model.backbone.config.valid for model in self.models.values()}
+        early = {model.backbone.config.early for model in self.models.values()}
         frames = (self.window + 1, self.layout.num_joints, 3)
         labels, classes = self.golden_labels, len(self.labels)
         return (
@@ -213,6 +238,9 @@ class StudentFile:
             else f"networks that are not of kind {self.kind!r}" if valid != {self.kind == "device"}
             else f"networks of {len(blocks)} architectures" if len(blocks) != 1
             else f"blocks of {odd[0]}" if (odd := [block.problem for block in blocks.pop() if block.problem])
+            else "networks that fuse their streams in different ways" if len(early) != 1
+            else f"networks {', '.join(self.models)}" if list(self.networks) != list(self.models)
+            else f"streams {', '.join(self.streams)}" if not set(self.streams) <= set(STREAMS)
             else "calibration frames do not fit" if self.calibration.shape[1:] != frames or not len(self.calibration)
             else "golden frames do not fit" if self.golden.shape[1:] != frames or not len(self.golden)
             else "golden labels do not fit" if labels.shape != self.golden.shape[:1]
@@ -244,6 +272,21 @@ def _blocks(student: Mapping[str, Any], version: int) -> tuple[BlockSpec, ...]:
             for block in block_specs(tuple(student["channels"]), student["kernel"])
         )
     return tuple(BlockSpec.from_dict(block) for block in student["blocks"])
+
+
+def _early(student: Mapping[str, Any], blocks: int) -> EarlyFusion | None:
+    """The early fusion that a file describes, if it has one.
+
+    Raises:
+        ValueError: one that cannot be.
+    """
+    found = student["early"]
+    if found is None:
+        return None
+    early = EarlyFusion(tuple(found["streams"]), found["after"])
+    if problem := early.problem(blocks):
+        raise ValueError(problem)
+    return early
 
 
 def _unknown_kind(kind: object) -> str:

@@ -32,8 +32,9 @@ from asma_trainer.evaluation.results import Results
 from asma_trainer.evaluation.significance import paired_t_test
 from asma_trainer.recipe.recipe import Recipe, load_recipe
 from asma_trainer.recipe.values import override_value
-from asma_trainer.run import Run
+from asma_trainer.run import Run, begun
 from asma_trainer.stages.registry import STAGE
+from asma_trainer.training import resolve
 
 MAX_RUNS = 1000
 
@@ -92,8 +93,9 @@ def sweep(
     runs: list[tuple[str, Run]] = []
     for name, setting in settings:
         for seed in seeds:
-            values = load_recipe(recipe, [*overrides, *setting, f"seed={seed}"])
-            runs.append((name, _run(out / _folder(name) / f"seed-{seed}", dataset, values, compute)))
+            folder = out / _folder(name) / f"seed-{seed}"
+            values, _ = resolve(dataset, recipe, [*overrides, *setting, f"seed={seed}"], begun(folder))
+            runs.append((name, _run(folder, dataset, values, compute)))
     for number, (name, run) in enumerate(runs):
         if not _finished(run):
             print(f"sweep: {name}, seed {run.recipe.seed} ({number + 1} of {len(runs)})", file=sys.stderr, flush=True)

@@ -10,7 +10,9 @@ from asma_trainer.errors import DataError
 
 
 def check_typed(value: Any, kind: Any, place: str) -> Any:
-    """The value, when it is of a kind: a TypedDict, list, optional or plain type; further keys are allowed.
+    """The value, when it is of a kind: a TypedDict, list, table of anything, optional or plain type.
+
+    Further keys are allowed.
 
     Raises:
         DataError: it is not; the message names the place.
@@ -35,8 +37,12 @@ def check_typed(value: Any, kind: Any, place: str) -> Any:
             raise _wrong(place, "a list", value)
         for index, item in enumerate(value):
             check_typed(item, arguments[0], f"{place}[{index}]")
-    elif isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
-        raise _wrong(place, {float: "a number", int: "a whole number", str: "text"}.get(kind, str(kind)), value)
+    elif origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(place, "an object", value)
+    elif isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float if kind is float else kind):
+        names = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+        raise _wrong(place, names.get(kind, str(kind)), value)
     return value
 
 

@@ -8,6 +8,7 @@ StageName = Literal["pretrain", "finetune", "align", "distill", "baseline", "eva
 Sampling = Literal["window", "clip"]  # fixed rate, for the device; or the whole action resampled, as in the paper
 Tokens = Literal["frames", "nodes", "pooled"]  # what the alignment attends to
 StudentKind = Literal["device", "paper"]
+People = Literal["together", "each"]  # several people of a clip are one sample of a student, or one each
 InputNorm = Literal["joint", "scale", "none"]  # one mean and scale a coordinate of a joint; one for all; neither
 Partition = Literal["distance", "one-hop"]  # how far from the centre a joint of the graph counts
 

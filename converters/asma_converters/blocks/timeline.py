@@ -12,6 +12,7 @@ frame the first kernel begins at.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from asma_converters.ir import Graph, Tensor
 
@@ -57,6 +58,14 @@ class Timeline(ABC):
             return x
         split = self.graph.transpose(self.graph.reshape(x, (T // group, group, V, C)), (0, 2, 1, 3))
         return self.graph.reshape(split, (1, T // group, V, group * C))
+
+    def side_by_side(self, xs: Sequence[Tensor]) -> Tensor:
+        """The channels of tensors like (1, T/group, V, group*C), next to each other in every frame."""
+        if len(xs) == 1 or self.packed == 1:
+            return self.graph.concat(xs, 3) if len(xs) > 1 else xs[0]
+        split = [self.graph.reshape(x, (*x.shape[1:3], self.packed, x.shape[3] // self.packed)) for x in xs]
+        joined = self.graph.concat(split, 3)
+        return self.graph.reshape(joined, (1, *joined.shape[:2], self.packed * joined.shape[3]))
 
     def unpack(self, x: Tensor) -> Tensor:
         """(1, T/group, V, group*C) to (1, frames, V, C)."""

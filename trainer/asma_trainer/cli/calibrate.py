@@ -19,6 +19,7 @@ from asma_trainer.calibration.calibrate import Calibration, calibrate, negative_
 from asma_trainer.calibration.events import Scored
 from asma_trainer.calibration.recordings import Recording
 from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_split
 from asma_trainer.errors import DataError
 
 HELP = "choose a bundle's temperature and decision settings for a wanted number of false events an hour"
@@ -63,7 +64,7 @@ def run(bundle: Bundle, options: argparse.Namespace) -> Calibration:
     recognizer = Recognizer(bundle, layout=dataset.info.layout)
     recognizer.stream()  # refuses models that cannot follow one
     positives = positive_recordings(
-        recognizer, dataset, dataset.split(options.split), seed=options.seed, watch=_bar("recordings")
+        recognizer, dataset, labelled_split(dataset, options.split), seed=options.seed, watch=_bar("recordings")
     )
     negatives: list[Scored] = []
     for path in options.negatives:
@@ -133,8 +134,8 @@ def _text(value: object) -> str:
 
 
 def _others(dataset: PreparedDataset, leave_out: Sequence[str]) -> IntArray:
-    """The clips of a set of negatives without the classes that look like the model's own."""
-    wanted = [label not in leave_out for label in dataset.info.classes]
+    """The clips of a set of negatives without the classes that look like the model's own; those without labels stay."""
+    wanted = [*(label not in leave_out for label in dataset.info.classes), True]  # the last one is for label -1
     clips = np.flatnonzero(np.array(wanted)[dataset.label])
     if not len(clips):
         raise DataError(

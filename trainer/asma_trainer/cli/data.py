@@ -18,7 +18,7 @@ from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, Ended, ended_by_signals, progress
-from asma_trainer.curate import label, sheet, view
+from asma_trainer.curate import label, pool, sheet, view
 from asma_trainer.curate.check import check, check_text
 from asma_trainer.curate.info import describe, describe_text
 from asma_trainer.data.dataset import PreparedDataset
@@ -140,6 +140,16 @@ def _project(options: argparse.Namespace) -> int:
     return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
 
 
+def _pool(options: argparse.Namespace) -> int:
+    sources = [PreparedDataset.open(path) for path in options.paths]
+    settings = pool.PoolSettings(get_layout(options.layout) if options.layout else None, options.fps, options.labels)
+    total = sum(map(len, sources))
+    remarks = pool.pool_datasets(sources, options.out, settings, watch=lambda clips: progress(clips, total))
+    return _show(
+        options, describe(PreparedDataset.open(options.out)) | {"left_out": [], "warnings": remarks}, _import_text
+    )
+
+
 def _label(options: argparse.Namespace) -> int:
     source = PreparedDataset.open(options.path)
     settings = label.LabelSettings(
@@ -230,6 +240,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("project", parents=[shared], help=project.SUMMARY, description=project.SUMMARY)
     command.set_defaults(run=_project)
     _project_arguments(command)
+    command = commands.add_parser("pool", parents=[shared], help=pool.SUMMARY, description=pool.__doc__)
+    command.set_defaults(run=_pool)
+    _pool_arguments(command)
     command = commands.add_parser("label", parents=[shared], help=label.SUMMARY, description=label.__doc__)
     command.set_defaults(run=_label)
     _label_arguments(command)
@@ -270,6 +283,19 @@ def _project_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exact", action="store_true", help="exact places, score 1, nothing lost")
     parser.add_argument("--mirrored", action="store_true", help="the source's x axis is flipped, as in a mirror")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
+
+
+def _pool_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``asma-data pool``."""
+    parser.add_argument("paths", type=Path, nargs="+", metavar="SET", help="prepared data sets")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    parser.add_argument(
+        "--layout", choices=LAYOUT_NAMES, help="convert the joints (default: those that all sets share)"
+    )
+    parser.add_argument("--fps", type=float, help="resample all sets to this rate")
+    parser.add_argument(
+        "--labels", type=Path, metavar="MAP", help="TOML or CSV (set, class, pooled) that merges classes"
+    )
 
 
 def _label_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,17 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_trainer.budget import parse_duration
 from asma_trainer.cli import calibrate
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.evaluation.metrics import Accuracy, accuracy_text
 from asma_trainer.evaluation.results import Results, rows_of
-from asma_trainer.recipe.recipe import load_recipe, recipe_names
+from asma_trainer.licences import check_may_ship
+from asma_trainer.recipe.recipe import recipe_names
 from asma_trainer.report.build import Options, report_run
 from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGES
+from asma_trainer.stages.transfer import pretraining_recipe
 from asma_trainer.sweep import parse_vary, sweep, table
+from asma_trainer.training import open_run
 
 _COMMANDS: dict[str, str] = {
     **{stage.name: stage.help for stage in STAGES},
@@ -53,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
                 help="values of a recipe key (repeatable)",
             )
             stage.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="of each setting (0)")
+        if name == "run":
+            text = "time that all may take, such as 90s, 20m or 1h30m: scales the steps of all stages"
+            stage.add_argument("--budget", type=_budget, metavar="TIME", help=text)
         stage.add_argument(
             "--set", action="append", default=[], metavar="section.key=value", help="override a recipe key (repeatable)"
         )
@@ -69,8 +76,22 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--bundle", type=Path, metavar="F", help="default: RUN/RECIPE.tflite where there is one")
     report.add_argument("--profile", type=Path, metavar="P", help="default: RUN/profile.json where there is one")
     report.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    text = "the pretrained encoders of a run as one file, for others to start from"
+    export = stages.add_parser("export-encoders", help=text, description=text[0].upper() + text[1:] + ".")
+    export.add_argument("run", type=Path, metavar="RUN", help="folder of a run that has pretrained")
+    export.add_argument("out", type=Path, metavar="FILE", help="file to write, such as encoders.pt")
+    export.add_argument("--data", type=Path, required=True, metavar="D", help="the prepared data set of the run")
+    export.add_argument("--to-ship", action="store_true", help="refuse data whose licences are not known to allow that")
+    export.add_argument("--json", action="store_true", help="print the card as one JSON object")
     stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
     return parser
+
+
+def _budget(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _count(text: str) -> int:
@@ -89,13 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.stage == "report":
             return _report(options)
+        if options.stage == "export-encoders":
+            return _export_encoders(options)
         dataset = PreparedDataset.open(options.data)
         if options.stage == "sweep":
             return _sweep(options, dataset)
-        recipe = load_recipe(options.recipe, options.set)
         with compute(options.device, options.precision, options.workers) as where:
-            run = Run(options.out, dataset, recipe, where)
-            if options.stage == "run":
+            whole = options.stage == "run"
+            run = open_run(
+                options.out, dataset, options.recipe, options.set, where,
+                budget_s=options.budget if whole else None, estimating=whole,
+            )  # fmt: skip
+            if whole:
                 run.stages()
             else:
                 run.stage(options.stage)
@@ -132,6 +158,16 @@ def _report(options: argparse.Namespace) -> int:
     settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
     rows, summary = report_run(run, settings)
     print(json.dumps(summary) if options.json else f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}")
+    return OK
+
+
+def _export_encoders(options: argparse.Namespace) -> int:
+    run = Run(options.run, PreparedDataset.open(options.data), pretraining_recipe(options.run))
+    file = run.encoders()
+    if options.to_ship:
+        check_may_ship(f"'{options.out}'", file.card["licence"])
+    file.save(options.out)
+    print(json.dumps({"out": str(options.out), **file.card}) if options.json else f"{file.text()}\ndone: {options.out}")
     return OK
 
 

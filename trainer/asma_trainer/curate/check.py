@@ -15,11 +15,12 @@ import numpy as np
 
 from asma_edge.pose_check import check_poses
 from asma_trainer.curate.frames import is_absurd, measure_frames
-from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
-from asma_trainer.data.splits import is_training, test_of
+from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, IntArray, PreparedDataset
+from asma_trainer.data.splits import family_of, is_training, test_of
 from asma_trainer.formats.base import count_remarks
 from asma_trainer.formats.parse.text import brief
 from asma_trainer.formats.registry import published_of
+from asma_trainer.licences import may_ship
 
 # Beyond these a finding becomes a warning. Joints of consumer sensors jitter; these are far above the jitter.
 NAN_SHARE = 0.2  # of a joint's frames
@@ -44,7 +45,7 @@ def check(dataset: PreparedDataset) -> dict[str, Any]:
         the findings by name, and two lists of sentences: ``errors`` (the data set is unusable as it is) and
         ``warnings`` (it can be used, but know this).
     """
-    lengths = dataset.lengths
+    lengths, labels = dataset.lengths, dataset.label[dataset.label != UNLABELLED]
     findings = {
         "frames": int(dataset.offsets[-1]),
         "length": {"min": int(lengths.min()), "median": int(np.median(lengths)), "max": int(lengths.max())},
@@ -54,7 +55,8 @@ def check(dataset: PreparedDataset) -> dict[str, Any]:
         "shared_setups": _shared_throughout(dataset, dataset.setup),
         "duplicates": _duplicates(dataset),
         "pose_findings": _pose_findings(dataset),
-        "class_counts": np.bincount(dataset.label, minlength=len(dataset.info.classes)).tolist(),
+        "class_counts": np.bincount(labels, minlength=len(dataset.info.classes)).tolist(),
+        "unlabelled": len(dataset) - len(labels),
         "unlike_published": _unlike_published(dataset),
     }
     return {
@@ -192,14 +194,21 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
         if names:
             warnings.append(f"{pair}: {len(names)} test clip(s) are exact copies of training clips: {_some(names)}")
     counts = findings["class_counts"]
+    if findings["unlabelled"]:
+        warnings.append(
+            f"{findings['unlabelled']} of {len(dataset)} clips have no label: they can be pretrained on only"
+        )
     absent = [name for name, count in zip(info.classes, counts, strict=True) if not count]
     if absent:
         warnings.append(f"no clip of {_some(absent)}")
     present = [count for count in counts if count]
-    if max(present) > CLASS_RATIO * min(present):
+    if present and max(present) > CLASS_RATIO * min(present):
         warnings.append(f"classes are unbalanced: {min(present)} to {max(present)} clips")
+    families: dict[str, set[int]] = defaultdict(set)
     for name, clips in dataset.splits.items():
-        lacking = set(np.flatnonzero(counts).tolist()) - set(dataset.label[clips].tolist())
+        families[family_of(name)].update(dataset.label[clips].tolist())
+    for name, clips in dataset.splits.items():
+        lacking = families[family_of(name)] - set(dataset.label[clips].tolist()) - {UNLABELLED}
         if lacking:
             warnings.append(f"split {name} has no clip of {_some([info.classes[k] for k in sorted(lacking)])}")
     warnings += findings["unlike_published"] or []
@@ -207,6 +216,8 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
         warnings.append("no splits: nothing can be tested; define one with --test-subjects on import")
     if not info.licence:
         warnings.append("no licence stated: do not publish what is trained on it")
+    elif not may_ship(info.licence):
+        warnings.append(f"licence {info.licence}: is not known to allow that what is trained on it is shipped")
     return warnings
 
 

@@ -6,20 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
 from asma_trainer.formats.parse.text import brief
 
 _COLUMNS = 6  # splits that fit beside each other
 _NUMBERS = 40
+_NO_LABEL = "(no label)"
 
 
 def describe(dataset: PreparedDataset) -> dict[str, Any]:
     """Layout, classes, people and counts of a data set."""
     info, lengths = dataset.info, dataset.lengths
-    classes = {name: {"all": int((dataset.label == k).sum())} for k, name in enumerate(info.classes)}
-    for split, clips in dataset.splits.items():
-        for k, name in enumerate(info.classes):
-            classes[name][split] = int((dataset.label[clips] == k).sum())
+    parts = {"all": dataset.label} | {split: dataset.label[clips] for split, clips in dataset.splits.items()}
+
+    def counts(label: int) -> dict[str, int]:
+        return {part: int((labels == label).sum()) for part, labels in parts.items()}
+
     return {
         "path": str(dataset.path),
         "layout": info.layout.name,
@@ -41,7 +43,8 @@ def describe(dataset: PreparedDataset) -> dict[str, Any]:
             name: {"clips": len(clips), "subjects": int((np.unique(dataset.subject[clips]) >= 0).sum())}
             for name, clips in dataset.splits.items()
         },
-        "classes": classes,
+        "classes": {name: counts(label) for label, name in enumerate(info.classes)},
+        "unlabelled": counts(UNLABELLED),
         "mirror_labels": list(info.mirror_labels),
         "source": info.source,
         "licence": info.licence,
@@ -53,7 +56,8 @@ def describe_text(values: dict[str, Any]) -> str:
     """`describe` for people."""
     length, splits = values["length"], values["splits"]
     columns = ["all", *list(splits)[:_COLUMNS]]
-    width = max(len(brief(name)) for name in [*values["classes"], *splits])
+    rows = values["classes"] | ({_NO_LABEL: values["unlabelled"]} if values["unlabelled"]["all"] else {})
+    width = max(len(brief(name)) for name in [*rows, *splits, "class"])
     lines = [
         f"{values['path']}: {values['clips']} clips, {values['frames']} frames, {values['seconds']} s",
         f"layout    {values['layout']}, {values['joints']} joints, {values['units']}, {values['fps']:g} fps, "
@@ -72,7 +76,7 @@ def describe_text(values: dict[str, Any]) -> str:
     ]
     lines += [
         f"{brief(name):{width}}  " + "  ".join(f"{counts[column]:{len(column)}}" for column in columns)
-        for name, counts in values["classes"].items()
+        for name, counts in rows.items()
     ]
     return "\n".join(lines)
 

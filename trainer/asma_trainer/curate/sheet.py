@@ -153,7 +153,7 @@ def _draw_row(axes: Any, dataset: PreparedDataset, number: int) -> None:
     info, clip = dataset.info, dataset.clip(number)
     frames = np.unique(np.linspace(0, len(clip) - 1, POSES).round().astype(int))
     subject = int(dataset.subject[number])
-    title = f"{info.classes[int(dataset.label[number])]}   |   {dataset.name[number]}, {len(clip)} frames"
+    title = f"{dataset.class_of(number) or 'no label'}   |   {dataset.name[number]}, {len(clip)} frames"
     title += f", subject {subject}" if subject >= 0 else ""
     axes.set_title(_shown(title), loc="left", fontsize=9, color=_INK, pad=3, parse_math=False)
     axes.set_xticks([])

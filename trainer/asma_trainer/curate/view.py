@@ -41,12 +41,12 @@ def view_clip(dataset: PreparedDataset, clip: str, out: str | Path, person: int 
             hint="leave --person out for whoever is seen most",
         )
     info, name, frames = dataset.info, str(dataset.name[number]), len(poses)
-    label = info.classes[int(dataset.label[number])]
+    label = dataset.class_of(number)
     t = np.arange(frames, dtype=np.float64) / info.fps
     missing = 1 - int(seen[person]) / (frames * info.layout.num_joints)
     facts = {
         "clip": f"{name} (number {number})",
-        "class": label,
+        "class": label or "no label",
         "frames": f"{frames} at {info.fps:g} a second, {frames / info.fps:.1f} s",
         "layout": f"{info.layout.name}, {info.units}",
         "person": f"{person} of {dataset.people}",
@@ -65,7 +65,7 @@ def view_clip(dataset: PreparedDataset, clip: str, out: str | Path, person: int 
         t=t,
         scores=np.zeros((frames, 0), dtype=np.float32),
         labels=(),
-        segments=(Segment(0.0, frames / info.fps, label),),
+        segments=(Segment(0.0, frames / info.fps, label),) if label else (),
         units=info.units,
     )
     write_playback(out, name, facts, playback)

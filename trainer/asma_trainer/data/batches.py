@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 
 from asma_edge.preprocess import Preprocessor
 from asma_edge.skeleton import FloatArray
-from asma_trainer.data.dataset import IntArray, PreparedDataset
-from asma_trainer.data.labels import UNLABELLED
+from asma_trainer.data.dataset import UNLABELLED, IntArray, PreparedDataset
 from asma_trainer.data.windows import bodies, preprocess_spec, random_window, whole_clip
 from asma_trainer.errors import DataError
 from asma_trainer.recipe.sections import DataConfig
@@ -47,6 +46,11 @@ class Batch:
     def clips(self) -> int:
         """N."""
         return len(self.label)
+
+    def each_person(self) -> Batch:
+        """Every body as a clip of its own, with its clip's label."""
+        return Batch(self.frames, torch.arange(len(self.owner), device=self.owner.device), self.label[self.owner],
+                     self.step)  # fmt: skip
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""

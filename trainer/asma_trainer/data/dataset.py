@@ -28,6 +28,7 @@ from asma_trainer.errors import DataError
 IntArray = npt.NDArray[np.int64]
 
 FORMAT_VERSION = 1
+UNLABELLED = -1  # the label of a clip that has none
 FIELDS = ("label", "subject", "camera", "setup")  # of index.npz, one number a clip
 
 
@@ -39,7 +40,7 @@ class DatasetInfo:
         layout: joints and bones of every pose.
         fps: frames per second of every clip.
         units: ``metres`` (x, y, z) or ``pixels`` (x, y, score).
-        classes: K class names; label k means classes[k].
+        classes: K class names; label k means classes[k]. None where no clip has a label.
         mirror_labels: (K,) label of each class once left and right are swapped; identity unless stated.
         source: where the data come from, with the credit its licence asks for.
         licence: name of the data's licence; carried into every student and bundle trained on it.
@@ -63,7 +64,7 @@ class DatasetInfo:
         problem = (
             f"fps {self.fps}" if not 0 < self.fps <= 1000
             else f"units '{self.units}'" if self.units not in ("metres", "pixels")
-            else "class names are empty or repeat" if not count or len(set(self.classes)) != count
+            else "class names repeat" if len(set(self.classes)) != count
             else f"mirror_labels {list(self.mirror_labels)}" if sorted(self.mirror_labels) != list(range(count))
             else ""
         )  # fmt: skip
@@ -84,7 +85,7 @@ class PreparedDataset:
         info: what dataset.toml says.
         poses: (sum T, M, V, 3) float32, memory-mapped.
         offsets: (N+1,) first frame of each clip.
-        label, subject, camera, setup: (N,).
+        label, subject, camera, setup: (N,); -1 where unknown: a clip of label -1 has none.
         name: (N,) unique names.
         splits: {name: clip numbers}.
     """
@@ -117,8 +118,17 @@ class PreparedDataset:
         """(T, M, V, 3) frames of one clip, a view of the memory map."""
         return self.poses[self.offsets[number] : self.offsets[number + 1]]
 
-    def split(self, name: str) -> IntArray:
+    def class_of(self, number: int) -> str | None:
+        """Name of a clip's class; None where it has no label."""
+        label = int(self.label[number])
+        return None if label == UNLABELLED else self.info.classes[label]
+
+    def split(self, name: str, setting: str = "") -> IntArray:
         """Clip numbers of a named split; ``all`` is every clip.
+
+        Args:
+            name: of the split.
+            setting: the recipe key that names it, for the error.
 
         Raises:
             DataError: the split is unknown or empty.
@@ -130,8 +140,9 @@ class PreparedDataset:
             raise DataError(
                 f"split '{name}' of '{self.path}' is {state}",
                 expected="one of " + ", ".join(["all", *(n for n, c in self.splits.items() if len(c))]),
-                got=name,
-                hint="name another split in the recipe's [data], such as --set data.train=all",
+                got=f"{setting} = {name}" if setting else name,
+                hint=(f"name one of these as {setting}, by --set or in the recipe" if setting else "name one of these")
+                + ("" if self.splits else "; or hold people out on import, by --test-subjects"),
             )
         return self.splits[name]
 
@@ -193,7 +204,7 @@ class PreparedDataset:
             and self.offsets[-1] == frames
             and bool((self.lengths > 0).all()),
             "labels are outside the classes": count > 0
-            and self.label.min() >= 0
+            and self.label.min() >= UNLABELLED
             and self.label.max() < len(self.info.classes),
             "a split names clips that do not exist": all(
                 not len(c) or (c.min() >= 0 and c.max() < count) for c in self.splits.values()

@@ -100,6 +100,13 @@ def test_of(name: str, names: Collection[str]) -> str | None:
     return None
 
 
+def family_of(name: str) -> str:
+    """What splits that belong together have in common: ``fold3-`` of ``fold3-train-val``, nothing of ``train``."""
+    words = name.split("-")
+    roles = [index for index, word in enumerate(words) if word in ("train", "test")]
+    return "".join(f"{word}-" for word in words[: roles[0]]) if roles else name
+
+
 def with_validation(splits: Mapping[str, IntArray], subject: IntArray) -> Splits:
     """The splits, and ``-fit`` / ``-val`` parts of every training split that has two known subjects or more.
 

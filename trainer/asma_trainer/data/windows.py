@@ -18,16 +18,24 @@ from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.recipe.sections import DataConfig
 
 
+def present(clip: FloatArray) -> list[int]:
+    """The people who are seen in a clip (T, M, V, 3), if only for a moment."""
+    return np.flatnonzero(_seen(clip).any(axis=0)).tolist()
+
+
 def bodies(clip: FloatArray) -> list[FloatArray]:
     """(T', V, 3) frames of each person present in a clip (T, M, V, 3); the first person if nobody is.
 
     Frames before anybody is seen are left out, as the device skips them.
     """
+    first = int(_seen(clip).any(axis=1).argmax())
+    return [clip[first:, person] for person in present(clip) or [0]]
+
+
+def _seen(clip: FloatArray) -> npt.NDArray[np.bool_]:
+    """(T, M) whether a person has a joint in a frame."""
     missing_TMV: npt.NDArray[np.bool_] = np.asarray(np.isnan(clip).any(axis=-1), dtype=np.bool_)
-    seen_TM: npt.NDArray[np.bool_] = np.asarray(~missing_TMV.all(axis=-1), dtype=np.bool_)
-    first = int(seen_TM.any(axis=1).argmax())
-    present = np.flatnonzero(seen_TM.any(axis=0)).tolist()
-    return [clip[first:, person] for person in present or [0]]
+    return np.asarray(~missing_TMV.all(axis=-1), dtype=np.bool_)
 
 
 def preprocess_spec(dataset: PreparedDataset, data: DataConfig) -> PreprocessSpec:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
-from asma_trainer.data.dataset import FIELDS, FORMAT_VERSION, DatasetInfo, IntArray
+from asma_trainer.data.dataset import FIELDS, FORMAT_VERSION, UNLABELLED, DatasetInfo, IntArray
 from asma_trainer.errors import DataError
 from asma_trainer.files import atomic_folder
 
@@ -22,11 +22,11 @@ HEADER_BYTES = 128  # of poses.npy: fixed, so that the frame count can be filled
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled sequence on its way into a data set.
+    """One sequence on its way into a data set.
 
     Attributes:
         poses: (T, M, V, 3) or (T, V, 3) float32; NaN = missing.
-        label: class number.
+        label: class number; -1: it has no label.
         name: unique in the data set.
         subject, camera, setup: numbers, -1 where unknown.
     """
@@ -91,10 +91,10 @@ class DatasetWriter:
                 got=str(np.shape(clip.poses)),
                 hint=f"give frames in layout '{self.info.layout.name}' for {self.people} person(s)",
             )
-        if not 0 <= clip.label < len(self.info.classes):
+        if not UNLABELLED <= clip.label < len(self.info.classes):
             raise DataError(
                 f"clip '{clip.name}' has a label outside the classes",
-                expected=f"0 to {len(self.info.classes) - 1}",
+                expected=f"0 to {len(self.info.classes) - 1}, or {UNLABELLED} for none",
                 got=str(clip.label),
                 hint="labels count from 0 in the order of the class names",
             )

@@ -90,9 +90,7 @@ def fit(
     Raises:
         CheckpointError: the folder holds a checkpoint of other settings.
     """
-    stage.to(compute.device)
-    parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+    optimiser = new_optimiser(stage, schedule, compute)
     start = resume(folder, stage, optimiser, digest, compute.device)
     if compute.main:
         with atomic_file(folder.parent / "config.toml") as temporary:
@@ -106,6 +104,31 @@ def fit(
             save_checkpoint(folder / "last.pt", stage, optimiser, schedule.steps, digest)
         compute.wait()
     stage.eval()
+
+
+def new_optimiser(stage: nn.Module, schedule: Schedule, compute: Compute) -> torch.optim.Adam:
+    """The optimiser of a stage, which is put on its device."""
+    stage.to(compute.device)
+    parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+
+
+def take_step(
+    runner: Callable[..., tuple[Tensor, Metrics]],
+    stage: Trainable,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    generator: torch.Generator,
+    compute: Compute,
+) -> tuple[Tensor, Metrics]:
+    """One step of the optimiser, by ``runner``, which is the stage or what stands for it in several processes."""
+    with compute.autocast():
+        loss, metrics = runner(batch, generator)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    stage.after_step()
+    return loss, metrics
 
 
 def _train(
@@ -135,12 +158,7 @@ def _train(
         rate = learning_rate(schedule, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        with compute.autocast():
-            loss, metrics = runner(batch, generator)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        stage.after_step()
+        loss, metrics = take_step(runner, stage, optimiser, batch, generator, compute)
         # Where the loss was last finite is noted on the device, and read only when it has to be known.
         finite = torch.where(torch.isfinite(loss.detach()) & (finite == step), finite + 1, finite)
         if log and (step % every == 0 or step + 1 == schedule.steps):

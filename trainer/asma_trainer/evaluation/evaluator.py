@@ -11,13 +11,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from asma_edge.fusion import FUSED
 from asma_trainer.data.dataset import IntArray, PreparedDataset
-from asma_trainer.data.labels import labelled_clips
+from asma_trainer.data.labels import labelled_clips, labelled_split
 from asma_trainer.engine.compute import Compute
 from asma_trainer.evaluation.metrics import Accuracy, class_mean, top1, top5
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import (
-    FUSED,
     Scores,
     WindowFunction,
     classifier_scores,
@@ -38,7 +38,7 @@ class Evaluator:
 
     def __init__(self, dataset: PreparedDataset, recipe: Recipe, compute: Compute) -> None:
         self.dataset, self.recipe, self.compute = dataset, recipe, compute
-        self.splits = {name: dataset.split(name) for name in recipe.data.test}
+        self.splits = {name: labelled_split(dataset, name) for name in recipe.data.test}
         self.clips = np.unique(np.concatenate(list(self.splits.values())))
         self.label = dataset.label[self.clips]
         self.train = labelled_clips(dataset, dataset.split(recipe.data.train), recipe.labels)
@@ -62,17 +62,23 @@ class Evaluator:
         return [row for name, parts in scores.items() for row in self.accuracies(name, with_fused(parts, weights))]
 
     def classify(self, models: Mapping[str, Teacher | Student]) -> dict[str, Scores]:
-        """{stream or "fused": (N, K)} scores of the test clips, by the same windows whatever the model."""
-        recipe, windows = self.recipe, {}
+        """{network or "fused": (N, K)} scores of the test clips, by the same windows whatever the model.
+
+        Args:
+            models: teachers by their streams, or the networks of the recipe's student.
+        """
+        recipe, windows, weights = self.recipe, {}, {}
         stride = recipe.evaluate.score_stride
-        for stream, model in models.items():
+        for name, model in models.items():
+            streams = recipe.networks[name] if isinstance(model, Student) else (name,)
+            weights[name] = sum(recipe.stream_weights[stream] for stream in streams)
             model.to(self.compute.device).eval()
             if isinstance(model, Student) and model.backbone.config.valid and recipe.data.sampling == "window":
-                windows[stream] = dense_scores(model, self.dataset, self.clips, recipe.data, stride, stream)
+                windows[name] = dense_scores(model, self.dataset, self.clips, recipe.data, stride, streams)
             else:
-                function = classifier_scores(model, self.dataset.info, stream)
-                windows[stream] = [scores[None] for scores in self._over_windows(self.clips, function, stride)]
-        return clip_scores(windows, recipe.stream_weights)
+                function = classifier_scores(model, self.dataset.info, streams)
+                windows[name] = [scores[None] for scores in self._over_windows(self.clips, function, stride)]
+        return clip_scores(windows, weights)
 
     def accuracies(self, stage: str, scores: Mapping[str, Scores]) -> list[Accuracy]:
         """One row a split, of {stream or "fused": (N, K)} scores of the test clips."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asma_edge.fusion import pool_windows
+from asma_edge.fusion import FUSED, pool_windows
 from asma_trainer.data.batches import Batch
 from asma_trainer.data.dataset import DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.data.windows import device_frames, evaluation_windows, window_starts
@@ -19,13 +19,11 @@ from asma_trainer.models.pooling import mean_over_people, pool
 from asma_trainer.models.student import Student
 from asma_trainer.models.teacher import Teacher
 from asma_trainer.recipe.sections import DataConfig
-from asma_trainer.views.streams import stream_input
+from asma_trainer.views.streams import side_by_side, stream_input, stream_inputs
 
 Scores = npt.NDArray[np.float32]
 
 WindowFunction = Callable[[Batch], Tensor]
-
-FUSED = "fused"
 
 _WINDOWS_AT_ONCE = 256
 
@@ -83,18 +81,19 @@ def encoder_features(encoders: Encoders, info: DatasetInfo, stream: str) -> Wind
     return function
 
 
-def classifier_scores(model: Teacher | Student, info: DatasetInfo, stream: str) -> WindowFunction:
-    """(n, K) softmax scores."""
+def classifier_scores(model: Teacher | Student, info: DatasetInfo, streams: Sequence[str]) -> WindowFunction:
+    """(n, K) softmax scores of a network that sees these streams."""
 
     def function(batch: Batch) -> Tensor:
-        logits: Tensor = model(stream_input(batch, info, stream), batch.owner, batch.clips)
+        x = side_by_side(stream_inputs(batch, info, streams), streams)
+        logits: Tensor = model(x, batch.owner, batch.clips)
         return logits.float().softmax(dim=1)
 
     return function
 
 
 def dense_scores(
-    student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stride: int, stream: str
+    student: Student, dataset: PreparedDataset, clips: IntArray, data: DataConfig, stride: int, streams: Sequence[str]
 ) -> list[Scores]:
     """(P, L, K) of each clip: a device student's softmax scores of each person in the windows of
     `evaluation_windows`, computed once a frame rather than once a window.
@@ -103,7 +102,7 @@ def dense_scores(
     for clip in clips:
         frames = torch.from_numpy(device_frames(dataset, int(clip), data))
         owner = torch.zeros(len(frames), dtype=torch.int64)
-        x = stream_input(Batch(frames, owner, owner[:1]), dataset.info, stream)
+        x = side_by_side(stream_inputs(Batch(frames, owner, owner[:1]), dataset.info, streams), streams)
         with torch.inference_mode():
             logits_PLK = student.dense(x.to(next(student.parameters()).device), data.frames)
             logits_PLK = logits_PLK[:, window_starts(logits_PLK.shape[1] - 1, stride)]
@@ -112,11 +111,12 @@ def dense_scores(
 
 
 def clip_scores(windows: Mapping[str, Sequence[Scores]], weights: Mapping[str, float]) -> dict[str, Scores]:
-    """{stream or "fused": (N, K)} scores of clips; people of a clip are averaged.
+    """{network or "fused": (N, K)} scores of clips; people of a clip are averaged.
 
     Args:
-        windows: {stream: (P, L, K) scores of each clip's people and windows}.
-        weights: of the streams.
+        windows: {network: (P, L, K) scores of each clip's people and windows}; the networks are named after their
+            streams, one that sees all "fused".
+        weights: of the networks.
     """
     rows = []
     for parts in zip(*windows.values(), strict=True):

@@ -91,13 +91,19 @@ def rate_of_times(recording: object, times: Sequence[float]) -> float:
     """
     steps = np.diff(np.asarray(times, dtype=np.float64))
     step = float(steps[steps <= _PAUSE * np.median(steps)].mean())
+    hint = "--time-unit ms (or us) if that is what they are; --time-unit frames --fps N if they number frames"
+    return rate_of_step(recording, step, hint)
+
+
+def rate_of_step(recording: object, step: float, hint: str = "") -> float:
+    """Frames per second by the seconds from one frame to the next, however coarsely they were rounded.
+
+    Raises:
+        DataError: no camera has this rate.
+    """
     if not 1 / _FASTEST <= step <= 1 / _SLOWEST:
-        raise bad_file(
-            recording,
-            f"times in seconds, of {_SLOWEST:g} to {_FASTEST:g} frames a second",
-            f"a frame every {step:g}",
-            hint="--time-unit ms (or us) if that is what they are; --time-unit frames --fps N if they number frames",
-        )
+        expected = f"times in seconds, of {_SLOWEST:g} to {_FASTEST:g} frames a second"
+        raise bad_file(recording, expected, f"a frame every {step:g}", hint=hint)
     rate = 1.0 / step
     whole = round(rate)
     return float(whole) if abs(rate - whole) <= _ROUND_RATE * whole else round(rate, 3)

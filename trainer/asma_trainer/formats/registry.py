@@ -20,6 +20,7 @@ FORMATS: dict[str, str] = {
     "coco-json": "asma_trainer.formats.coco_json",
     "csv": "asma_trainer.formats.table",
     "jsonl": "asma_trainer.formats.table",
+    "bvh": "asma_trainer.formats.bvh",
     "ntu60": "asma_trainer.formats.ntu60",
     "ntu120": "asma_trainer.formats.ntu120",
     "nw-ucla": "asma_trainer.formats.nw_ucla",
@@ -28,6 +29,7 @@ FORMATS: dict[str, str] = {
     "pku-mmd-v1": "asma_trainer.formats.pku_mmd_v1",
     "pku-mmd-v2": "asma_trainer.formats.pku_mmd_v2",
     "utkinect": "asma_trainer.formats.utkinect",
+    "ui-prmd": "asma_trainer.formats.ui_prmd",
     "hdm05": "asma_trainer.formats.hdm05",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from asma_trainer.data.labels import UNLABELLED
+from asma_trainer.data.dataset import UNLABELLED
 
 
 def cross_entropy(logits_NK: Tensor, label_N: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from asma_trainer.losses.info_nce import contrast_logits
 from asma_trainer.losses.processes import gather_from_processes
 from asma_trainer.models.backbone import Backbone
-from asma_trainer.recipe.sections import ContrastConfig
+from asma_trainer.recipe.method_sections import ContrastConfig
 
 
 class Queue(nn.Module):

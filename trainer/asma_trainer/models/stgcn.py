@@ -14,7 +14,7 @@ one matrix product over joints and one over channels (about 1.5 times faster on 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
-from asma_trainer.architecture import BlockSpec, block_specs, receptive_field, total_stride
+from asma_trainer.architecture import BlockSpec, EarlyFusion, block_specs, receptive_field, total_stride
 from asma_trainer.models.backbone import Backbone
 from asma_trainer.models.partition import partitions
 from asma_trainer.recipe.sections import EncoderConfig
@@ -40,6 +40,7 @@ class STGCNConfig:
         valid: temporal convolutions without padding, so that frame-by-frame streaming is exact.
         input_norm: what the input BatchNorm tells apart; see `asma_trainer.recipe.sections.EncoderConfig`.
         partition: how the graph's distances count.
+        early: which streams enter side by side, and where they are fused; None: there is one.
     """
 
     blocks: tuple[BlockSpec, ...]
@@ -47,6 +48,7 @@ class STGCNConfig:
     valid: bool = False
     input_norm: InputNorm = "joint"
     partition: Partition = "distance"
+    early: EarlyFusion | None = None
 
     @property
     def width(self) -> int:
@@ -64,7 +66,7 @@ class STGCNConfig:
         return total_stride(self.blocks)
 
 
-_CHANNELS = 3  # of the input
+CHANNELS = 3  # of a stream
 TEACHER_CONFIG = STGCNConfig(block_specs(ENCODER_CHANNELS, strides=ENCODER_STRIDES), ENCODER_DROPOUT)
 
 
@@ -156,6 +158,21 @@ class Block(nn.Module, Generic[Step]):
         return F.relu(y).permute(0, 2, 3, 1)
 
 
+def chain(
+    channels: int, specs: Sequence[BlockSpec], graph: GraphOf[Step], config: STGCNConfig, *, first: bool
+) -> nn.ModuleList:
+    """Blocks one behind another, from so many channels on; ``first``: the input of the network enters them."""
+    sizes = (channels, *(spec.channels for spec in specs))
+    blocks = nn.ModuleList(
+        Block(sizes[index], spec, graph(sizes[index], spec), config, first=first and index == 0)
+        for index, spec in enumerate(specs)
+    )
+    for parameter in blocks.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return blocks
+
+
 class SpatioTemporal(Backbone):
     """Backbone: input BatchNorm, then blocks.
 
@@ -168,15 +185,8 @@ class SpatioTemporal(Backbone):
     def __init__(self, joints: int, config: STGCNConfig, graph: GraphOf[Step]) -> None:
         super().__init__()
         self.config = config
-        self.input_bn = _input_norm(config.input_norm, joints * _CHANNELS)
-        sizes = (_CHANNELS, *(block.channels for block in config.blocks))
-        self.blocks = nn.ModuleList(
-            Block(sizes[index], spec, graph(sizes[index], spec), config, first=index == 0)
-            for index, spec in enumerate(config.blocks)
-        )
-        for parameter in self.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.input_bn = _input_norm(config.input_norm, joints * CHANNELS)
+        self.blocks = chain(CHANNELS, config.blocks, graph, config, first=True)
 
     @property
     def width(self) -> int:
@@ -212,10 +222,13 @@ class STGCN(SpatioTemporal):
     """
 
     def __init__(self, layout: Layout, config: STGCNConfig) -> None:
-        graph = torch.from_numpy(partitions(layout, config.partition))
-        super().__init__(
-            layout.num_joints, config, lambda channels, spec: GraphConv(channels, spec.channels, graph, spec.graph_bias)
-        )
+        super().__init__(layout.num_joints, config, graph_convolutions(layout, config))
+
+
+def graph_convolutions(layout: Layout, config: STGCNConfig) -> GraphOf[GraphConv]:
+    """Makes the graph convolution of each block."""
+    graph = torch.from_numpy(partitions(layout, config.partition))
+    return lambda channels, spec: GraphConv(channels, spec.channels, graph, spec.graph_bias)
 
 
 def encoder_config(encoder: EncoderConfig) -> STGCNConfig:

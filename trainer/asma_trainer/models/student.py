@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from asma_edge.skeleton import Layout
 from asma_trainer.architecture import block_specs
+from asma_trainer.models.branches import BranchedSTGCN
 from asma_trainer.models.pooling import mean_over_people
 from asma_trainer.models.stgcn import STGCN, STGCNConfig
 from asma_trainer.vocabulary import STUDENT_CHANNELS, StudentKind
@@ -25,11 +26,11 @@ def student_config(
 
 
 class Student(nn.Module):
-    """Backbone and head of one stream: (P, T, V, C) bodies to (N, K) logits."""
+    """Backbone and head: (P, T, V, C) bodies of one stream, or of all side by side, to (N, K) logits."""
 
     def __init__(self, layout: Layout, config: STGCNConfig, classes: int) -> None:
         super().__init__()
-        self.backbone = STGCN(layout, config)
+        self.backbone = BranchedSTGCN(layout, config) if config.early else STGCN(layout, config)
         self.head = nn.Linear(config.width, classes)
 
     def embed(self, x_PTVC: Tensor) -> Tensor:

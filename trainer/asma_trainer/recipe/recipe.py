@@ -6,6 +6,7 @@ and applies overrides. Unknown keys and wrong types are refused by name.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import tomllib
@@ -17,27 +18,25 @@ from typing import Any
 
 from asma_edge.preprocess import STEPS, STREAMS
 from asma_edge.skeleton import MAX_JOINTS
-from asma_trainer.architecture import receptive_field, total_stride
+from asma_trainer.architecture import EarlyFusion, networks_of, receptive_field, total_stride
 from asma_trainer.errors import RecipeError
+from asma_trainer.recipe.method_sections import ContrastConfig, ExtremeConfig, Ms2lConfig
 from asma_trainer.recipe.sections import (
     AlignConfig,
     AugmentConfig,
     BaselineConfig,
-    ContrastConfig,
     DataConfig,
     DistillConfig,
     EncoderConfig,
     EvaluateConfig,
-    ExtremeConfig,
     FinetuneConfig,
     LabelsConfig,
     MaskConfig,
-    Ms2lConfig,
     PretrainConfig,
     Schedule,
     StudentConfig,
 )
-from asma_trainer.recipe.values import build, override_value, set_value, to_toml
+from asma_trainer.recipe.values import AUTO, automatic, build, override_value, set_value, to_toml
 from asma_trainer.vocabulary import HEADS, StageName
 
 _MOST = {"crop": 0.5, "flip": 1, "scale": 3, "speed": 3, "amplitude": 3, "bone_length": 3}  # of augmentations
@@ -45,10 +44,15 @@ _MOST = {"crop": 0.5, "flip": 1, "scale": 3, "speed": 3, "amplitude": 3, "bone_l
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a run needs besides the data set."""
+    """Everything a run needs besides the data set.
+
+    Attributes:
+        budget_s: seconds that the steps have been scaled to (`asma_trainer.budget`); 0: somebody chose them.
+    """
 
     name: str = "unnamed"
     seed: int = 0
+    budget_s: float = 0.0
     stages: tuple[StageName, ...] = ("pretrain", "finetune", "align", "distill", "evaluate")
     streams: tuple[str, ...] = STREAMS
     fusion: tuple[float, ...] = (0.6, 0.6, 0.4)
@@ -104,8 +108,14 @@ class Recipe:
             if block.problem:
                 yield f"student's block {number}: {block.problem}"
                 return
+        if self.early and (problem := self.early.problem(len(student.blocks))):
+            yield f"student.fuse_after: {problem}"
+        if self.early and "distill" in self.stages and self.distill.teacher != "ensemble":
+            yield f"distill.teacher = '{self.distill.teacher}', but one network for all streams takes 'ensemble'"
         if student.kind == "device" and data.frames < self.min_device_frames:
             yield f"data.frames is shorter than a device student's {self.min_device_frames}"
+        if student.people == "each" and (student.kind, data.sampling) != ("device", "window"):
+            yield "student.people = 'each', which is for a device student and window sampling"
         if total_stride(student.blocks) > data.frames:
             yield f"student.strides of {total_stride(student.blocks)} frames in all, more than data.frames"
         if student.kind == "paper" and total_stride(student.blocks) > 1:
@@ -133,6 +143,7 @@ class Recipe:
         """(key, value, least, greatest) of every number."""
         tiny, most = 1e-12, math.inf
         yield "seed", self.seed, 0, 2**63 - 1
+        yield "budget_s", self.budget_s, 0, 1e9
         yield "data.frames", self.data.frames, 2, 10_000
         yield "data.fps", self.data.fps, 0.1, 1000
         yield "labels.share", self.labels.share, tiny, 1
@@ -205,6 +216,16 @@ class Recipe:
         total = sum(self.fusion)
         return {stream: weight / total for stream, weight in zip(self.streams, self.fusion, strict=True)}
 
+    @property
+    def early(self) -> EarlyFusion | None:
+        """How the streams are fused inside one student; None: each has a student of its own."""
+        return EarlyFusion(self.streams, self.student.fuse_after) if self.student.fuse_after else None
+
+    @property
+    def networks(self) -> dict[str, tuple[str, ...]]:
+        """{network of the student: the streams that it sees}."""
+        return networks_of(self.streams, self.early)
+
     def to_toml(self) -> str:
         """The recipe as a TOML file that `load_recipe` reads back unchanged."""
         return to_toml(dataclasses.asdict(self))
@@ -223,7 +244,17 @@ def load_recipe(source: str | Path, overrides: Sequence[str] | Mapping[str, Any]
         overrides: ``section.key=value`` texts with values as in TOML, or {"section.key": value}.
 
     Raises:
-        RecipeError: no such recipe, malformed TOML, an unknown key, or a value of the wrong type.
+        RecipeError: no such recipe, malformed TOML, an unknown key, a value of the wrong type, or one that a data set
+            has to decide.
+    """
+    return build_recipe(read_recipe(source, overrides))
+
+
+def read_recipe(source: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> dict[str, Any]:
+    """What a recipe says, with its name and the overrides; nothing is checked but its TOML.
+
+    Raises:
+        RecipeError: no such recipe, or malformed TOML.
     """
     path = Path(source)
     try:
@@ -246,6 +277,23 @@ def load_recipe(source: str | Path, overrides: Sequence[str] | Mapping[str, Any]
             hint="check the name, or the TOML at the place given",
         ) from error
     values.setdefault("name", path.stem)
+    return values
+
+
+def build_recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe that TOML values describe.
+
+    Raises:
+        RecipeError: an unknown key, a value of the wrong type, or one that a data set has to decide.
+    """
+    if left := automatic(values):
+        raise RecipeError(
+            f"recipe '{values.get('name', 'unnamed')}' leaves values to the data set",
+            expected="a data set that decides them, as `asma-train` and `asma_trainer.train` have one",
+            got=f'"{AUTO}" for {", ".join(left)}',
+            hint="state the values, or use `asma_trainer.data.automatic.fit_recipe`",
+        )
+    values = copy.deepcopy(values)
     _complete_baseline(values)
     recipe = build(Recipe, values)
     assert isinstance(recipe, Recipe)

@@ -14,6 +14,7 @@ from asma_trainer.vocabulary import (
     Hidden,
     InputNorm,
     Partition,
+    People,
     Sampling,
     StudentKind,
     Tokens,
@@ -123,8 +124,8 @@ class MaskConfig:
         hdlm_joints, ldhm_joints: what each encoder hides: joints of ``high`` or ``low`` degree, or ``random`` ones.
         hdlm_frames, ldhm_frames: frames of ``high`` or ``low`` motion, or ``random`` ones. The defaults are the paper's
             pairs, which give the encoders their names; Table 9 has others.
-        low_degree: probabilities that favour low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly
-            uniform), ``inverse`` is 1/d, ``reverse`` is max(d) + 1 - d.
+        low_degree: what favours low degrees: ``complement`` is Eq. 2 literally (1 - p_H, nearly uniform), ``inverse``
+            is 1/d, ``reverse`` is max(d) + 1 - d.
         mode: ``drop`` removes masked joints and frames, ``zero`` sets them to 0.
         multiset: as the ancestor: draw from a list that holds each joint once per bone, so that a joint may come
             twice (hdlm: about 8.2 distinct of 9).
@@ -165,7 +166,7 @@ class PretrainConfig(Schedule):
     Attributes:
         method: name of the way to learn without labels; ``asma``, ``pstl``, ``skeleton_bt``, ``skeleton_clr``,
             ``aimclr``, ``crosclr`` or ``ms2l``.
-        source: folder of another run, whose pretrained encoders are what this one starts from (transfer).
+        source: folder of another run, or a file of encoders, from which this one starts (transfer).
         width: of the projector; redundancy: lambda of Eq. 6; keep redundancy * width about 1.2 to 5. Both are of the
             methods that use Barlow Twins.
         anchor: ``raw`` (Algorithm 1) or ``augmented`` (Fig. 2 and the ancestor); of asma and pstl.
@@ -188,62 +189,6 @@ class PretrainConfig(Schedule):
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(crop=1 / 6, shear=1.0, rotate=30.0, rotate_minor=1.0, flip=0.5)
     )
-
-
-@dataclass(frozen=True)
-class ContrastConfig:
-    """Contrast with a queue of keys: skeleton_clr, aimclr and crosclr, whose papers share these settings.
-
-    Attributes:
-        width: of keys; queue: how many are kept; temperature: tau.
-        momentum: share of itself that the key encoder keeps at each step.
-        neighbours: nearest keys of the queue that aimclr and crosclr take as further positives.
-        mine_from: share of the steps after which they do.
-    """
-
-    width: int = 128
-    queue: int = 32768
-    temperature: float = 0.07
-    momentum: float = 0.999
-    neighbours: int = 1
-    mine_from: float = 0.5
-
-
-@dataclass(frozen=True)
-class ExtremeConfig:
-    """The extreme views of aimclr.
-
-    Attributes:
-        probability: of each of these: the clip backwards, noise, blur in time, one axis set to 0.
-        noise: standard deviation added to every coordinate.
-        blur: greatest standard deviation of the blur in frames; the least is 0.1.
-        augment: changes that come before.
-    """
-
-    probability: float = 0.5
-    noise: float = 0.01
-    blur: float = 2.0
-    augment: AugmentConfig = field(
-        default_factory=lambda: AugmentConfig(crop=1 / 6, shear=0.5, rotate=30.0, rotate_minor=1.0, flip=0.5)
-    )
-
-
-@dataclass(frozen=True)
-class Ms2lConfig:
-    """The three tasks of ms2l: predict motion, put a jigsaw in order, tell clips apart.
-
-    Attributes:
-        hidden: share of the frames, the last ones, that motion prediction does not see.
-        segments: of a jigsaw, which has all their orders as classes.
-        temperature: of the contrastive loss.
-        width: of the heads' hidden layer; contrast_width: of what is contrasted.
-    """
-
-    hidden: float = 0.3
-    segments: int = 3
-    temperature: float = 0.9
-    width: int = 2048
-    contrast_width: int = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +252,9 @@ class StudentConfig:
         channels: that leave each block.
         kernel, strides, temporal: of the temporal convolutions, as in `BlockSpec`: one for all blocks, or a list.
         graph_bias: of the graph convolutions.
+        fuse_after: blocks that each stream has of its own in one network for all streams; 0: a network for each stream,
+            whose scores are fused.
+        people: of a clip: one sample ``together``, by the mean of their features; or ``each`` one of their own.
         calibration, golden: how many clips student.pt carries for the converter.
         idle_label: class that means nothing happens; must exist in the data if given.
     """
@@ -317,7 +265,9 @@ class StudentConfig:
     strides: int | tuple[int, ...] = 1
     temporal: Temporal | tuple[Temporal, ...] = "full"
     graph_bias: bool = True
+    fuse_after: int = 0
     dropout: float = 0.0
+    people: People = "together"
     calibration: int = 256
     golden: int = 512
     idle_label: str | None = None

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from asma_trainer.errors import RecipeError
 
+AUTO = "auto"  # a value that the data set decides; `asma_trainer.data.automatic` knows how
+
 
 def override_value(values: dict[str, Any], override: str) -> None:
     """Apply one ``section.key=value`` to TOML values; text that is no TOML value is taken as a string.
@@ -41,6 +43,25 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(table, dict):
             raise ValueError(f"'{section}' in '{key}' is not a section")
     table[last] = list(value) if isinstance(value, tuple) else value
+
+
+def value_at(values: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    found: Any = values
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def automatic(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """The dotted keys of TOML values whose value is left to the data set."""
+    found = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += automatic(value, f"{prefix}{key}.")
+        elif value == AUTO and prefix + key != "name":
+            found.append(prefix + key)
+    return found
 
 
 def build(kind: Any, value: Any, place: str = "") -> Any:

@@ -187,10 +187,11 @@ def _models(run: Run) -> list[ModelRow]:
         teacher = run.trained("align", recipe.streams[0]).teacher
         backbones = list(teacher.encoders.values())
         counted = all(isinstance(backbone, STGCN) for backbone in backbones)
-        macs = sum(count_macs(info.layout, b.config, frames, streams=streams) for b in backbones) if counted else None
+        macs = sum(count_macs(info.layout, b.config, frames, networks=streams) for b in backbones) if counted else None
         rows.append(ModelRow("teacher, all streams", streams * count_parameters(teacher), macs))
     if run.student_stage in recipe.stages:
-        student = next(iter(run.student.models.values()))
-        macs = count_macs(info.layout, student.backbone.config, frames, classes=len(info.classes), streams=streams)
-        rows.append(ModelRow("student, all streams", streams * count_parameters(student), macs))
+        networks = list(run.student.models.values())
+        config = networks[0].backbone.config
+        macs = count_macs(info.layout, config, frames, classes=len(info.classes), networks=len(networks))
+        rows.append(ModelRow("student, all streams", count_parameters(networks), macs))
     return rows

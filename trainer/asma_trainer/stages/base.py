@@ -81,7 +81,7 @@ class Stage:
         build: a new module for one unit.
         start: gives a new module what earlier stages left.
         score: accuracies of the finished stage, and the scores of the test clips where it classifies.
-        students: the students of all streams in its finished module; None: it trains none.
+        students: the student's networks by name in its finished module; None: it trains none.
         labels: whether it sees only the clips that keep their labels.
         encoders: whether it trains or uses the encoders whose gain is measured against untrained ones.
     """

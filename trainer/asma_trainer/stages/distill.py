@@ -1,4 +1,4 @@
-"""The students of all streams: distilled from the teachers (section 3.5), or trained on labels only to compare."""
+"""The student's networks, distilled from the teachers (section 3.5)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.stages.align import trained_teacher
 from asma_trainer.stages.base import Past, Stage, all_together
 from asma_trainer.stages.supervised import Students, score_students, students_of
-from asma_trainer.views.streams import stream_input
+from asma_trainer.views.streams import side_by_side, stream_inputs
 
 
 class Distilling(Students):
-    """All streams' students and the frozen teachers they learn from, on the same views."""
+    """The student's networks and the frozen teachers of all streams that they learn from, on the same views."""
 
     def __init__(self, info: DatasetInfo, recipe: Recipe, _unit: str) -> None:
         super().__init__(info, recipe)
@@ -45,26 +45,35 @@ class Distilling(Students):
             self._teachers[stream].load_state_dict(teacher.state_dict())
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """KL to the teacher, plus the shares of labels and features if the recipe gives any; summed over streams."""
+        """KL to the teacher, plus the shares of labels and features if the recipe gives any; summed over networks.
+
+        The teacher sees a clip's people together; so do the students, unless each person is a sample of its own.
+        """
         config = self.config
         view = self.augment(batch, generator)
-        inputs = {stream: stream_input(view, self.info, stream) for stream in self.students}
+        inputs = stream_inputs(view, self.info, tuple(self._teachers))
         features, logits = self._teach(view, inputs)
         fused = torch.stack([self.weights[stream] * value for stream, value in logits.items()]).sum(dim=0)
         losses, metrics = [], {"teacher_accuracy": accuracy(fused, view.label)}
-        for stream, student in self.students.items():
+        if self.apart:
+            fused = fused[view.owner]
+            logits, features = ({s: v[view.owner] for s, v in values.items()} for values in (logits, features))
+            view = view.each_person()
+        for name, student in self.students.items():
             assert isinstance(student, Student)
-            embedded = mean_over_people(student.embed(inputs[stream]), view.owner, view.clips)
+            streams = self.networks[name]
+            embedded = mean_over_people(student.embed(side_by_side(inputs, streams)), view.owner, view.clips)
             answer = student.head(embedded)
-            target = fused if config.teacher == "ensemble" else logits[stream]
+            target = fused if config.teacher == "ensemble" else logits[name]
             loss = softened_kl(answer, target, config.tau, config.direction)
-            metrics[f"{stream}_kl"], metrics[f"{stream}_accuracy"] = loss.detach(), accuracy(answer, view.label)
+            metrics[f"{name}_kl"], metrics[f"{name}_accuracy"] = loss.detach(), accuracy(answer, view.label)
             if config.label_weight:
                 labels = cross_entropy(answer, view.label)
                 loss = (1.0 - config.label_weight) * loss + config.label_weight * labels
             if config.feature_weight:
-                distance = cosine_distance(embedded, self.projections[stream](features[stream]))
-                metrics[f"{stream}_features"] = distance.detach()
+                distances = [cosine_distance(embedded, self.projections[s](features[s])) for s in streams]
+                distance = torch.stack(distances).mean()
+                metrics[f"{name}_features"] = distance.detach()
                 loss = loss + config.feature_weight * distance
             losses.append(loss)
         return torch.stack(losses).sum(), metrics

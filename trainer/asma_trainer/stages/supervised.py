@@ -1,4 +1,4 @@
-"""The students of all streams, and how they do when trained on labels only: what all the rest has to beat."""
+"""The student's networks, and how they do when trained on labels only: what all the rest has to beat."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from asma_trainer.networks import build_student
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.stages.base import ALL, Past, Stage, all_together
 from asma_trainer.views.augment import Augmenter
-from asma_trainer.views.streams import stream_input
+from asma_trainer.views.streams import side_by_side, stream_inputs
 from asma_trainer.vocabulary import StageName
 
 
 class Students(Trainable):
-    """What trains the students of all streams together; they share the view and nothing else."""
+    """What trains all networks of the student together; they share the view and nothing else."""
 
     def __init__(self, info: DatasetInfo, recipe: Recipe) -> None:
         super().__init__()
-        self.info = info
-        self.students = nn.ModuleDict({stream: build_student(info, recipe) for stream in recipe.streams})
+        self.info, self.networks, self.apart = info, recipe.networks, recipe.student.people == "each"
+        self.students = nn.ModuleDict({name: build_student(info, recipe) for name in self.networks})
         self.augment = Augmenter(info.layout, info.units, info.mirror_labels, recipe.augment)
 
 
@@ -41,19 +41,21 @@ class Supervised(Students):
         self.smoothing = recipe.baseline.label_smoothing
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """The sum of the streams' cross-entropies."""
+        """The sum of the networks' cross-entropies."""
         view = self.augment(batch, generator)
+        view = view.each_person() if self.apart else view
         losses, metrics = [], {}
-        for stream, student in self.students.items():
-            logits = student(stream_input(view, self.info, stream), view.owner, view.clips)
+        for name, student in self.students.items():
+            x = side_by_side(stream_inputs(view, self.info, self.networks[name]), self.networks[name])
+            logits = student(x, view.owner, view.clips)
             losses.append(cross_entropy(logits, view.label, self.smoothing))
-            metrics[f"{stream}_accuracy"] = accuracy(logits, view.label)
+            metrics[f"{name}_accuracy"] = accuracy(logits, view.label)
         return torch.stack(losses).sum(), metrics
 
 
 def students_of(module: Students) -> Mapping[str, Student]:
-    """{stream: student}."""
-    return {stream: student for stream, student in module.students.items() if isinstance(student, Student)}
+    """{network: student}."""
+    return {name: student for name, student in module.students.items() if isinstance(student, Student)}
 
 
 def score_students(

@@ -15,7 +15,7 @@ from torch import Tensor
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout
 from asma_trainer.data.batches import Batch
-from asma_trainer.data.labels import UNLABELLED
+from asma_trainer.data.dataset import UNLABELLED
 from asma_trainer.recipe.sections import AugmentConfig
 
 
@@ -33,7 +33,7 @@ class Augmenter:
         self.config, self.planar = config, units == "pixels"
         self.mirror, self.parents = torch.from_numpy(layout.mirror), torch.from_numpy(layout.parents)
         self.centre, self.origin, self.lineage = layout.centre, list(layout.origin), _lineage(layout)
-        self.mirror_labels = torch.tensor(mirror_labels)
+        self.mirror_labels = torch.tensor([*mirror_labels, UNLABELLED])  # the last one is for label -1, which stays
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A changed copy of the batch; random numbers come from the CPU ``generator`` only."""
@@ -53,7 +53,6 @@ class Augmenter:
             frames = torch.where(
                 flipped[batch.owner][:, None, None, None], frames[:, :, self.mirror.to(device)], frames
             )
-            flipped &= label != UNLABELLED
             label = torch.where(flipped, self.mirror_labels.to(device)[label], label)
         if self.planar:
             moved = torch.einsum("ptvc,pdc->ptvd", frames[..., :2], matrix[:, :2, :2].to(device)[batch.owner])

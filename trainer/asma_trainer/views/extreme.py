@@ -11,7 +11,7 @@ from torch import Tensor
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import Layout
 from asma_trainer.data.batches import Batch
-from asma_trainer.recipe.sections import ExtremeConfig
+from asma_trainer.recipe.method_sections import ExtremeConfig
 from asma_trainer.views.augment import Augmenter
 
 _LEAST_BLUR = 0.1  # standard deviation in frames

@@ -1,8 +1,8 @@
 """Acclaim motion capture: a skeleton (.asf) and its joint angles (.amc) become joint positions.
 
 The position of a bone's end is that of its parent's end plus the bone, turned by all rotations above it:
-``R = R_parent · C · M · C⁻¹``, where C is the bone's own axes and M its motion, each made of turns about x, y and z in
-the written order. Lengths are in units of 1/length inches.
+``R = R_parent · C · M · C⁻¹``, where C is the bone's own axes and M its motion, each made of turns about x, y and z, in
+the written order one after the other. Lengths are in units of 1/length inches.
 Source: J. Lander, Working with motion capture file formats, Game Developer, January 1998.
 """
 
@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from asma_trainer.formats.parse.files import bad_file, shown
-
-Float64Array = npt.NDArray[np.float64]
+from asma_trainer.formats.parse.numbers import Float64Array
+from asma_trainer.formats.parse.rotation import rotation
 
 _INCH = 0.0254
 _MAX_BONES = 255
@@ -217,8 +216,9 @@ def positions(skeleton: Skeleton, motion: dict[str, Float64Array]) -> Float64Arr
         values = dict(zip(bone.channels, motion[name].T, strict=True)) if bone.channels else {}
         zero = np.zeros(frames)
         angles = np.stack([values.get(channel, zero) for channel in ("rx", "ry", "rz")], axis=-1)
-        own = _rotation(bone.axis, bone.order)
-        local = own @ _rotation(angles, bone.order) @ own.T
+        product = bone.order[::-1]  # the turn that is made first stands last
+        own = rotation(bone.axis, product)
+        local = own @ rotation(angles, product) @ own.T
         if not bone.parent:
             turns[name] = local
             places[name] = np.stack([values.get(channel, zero) for channel in ("tx", "ty", "tz")], axis=-1)
@@ -226,21 +226,6 @@ def positions(skeleton: Skeleton, motion: dict[str, Float64Array]) -> Float64Arr
             turns[name] = turns[bone.parent] @ local
             places[name] = places[bone.parent] + turns[name] @ (bone.direction * bone.length)
     return np.stack([places[name] for name in skeleton.bones], axis=1) * skeleton.scale
-
-
-def _rotation(angles: Float64Array, order: str) -> Float64Array:
-    """(..., 3, 3) turns about x, y, z by ``angles`` (..., 3) radians, made one after the other in ``order``."""
-    result = np.eye(3)
-    for axis in order:
-        a = "XYZ".index(axis)
-        b, c = (a + 1) % 3, (a + 2) % 3
-        turn = np.zeros((*angles.shape[:-1], 3, 3))
-        cosine, sine = np.cos(angles[..., a]), np.sin(angles[..., a])
-        turn[..., a, a] = 1.0
-        turn[..., b, b] = turn[..., c, c] = cosine
-        turn[..., b, c], turn[..., c, b] = -sine, sine
-        result = turn @ result
-    return result
 
 
 def _numbers(words: Sequence[str]) -> Float64Array:

@@ -19,18 +19,24 @@ _POWERS_OF_TEN = 10.0 ** np.arange(_MOST_CHARACTERS)
 MAX_COORDINATE = 1000.0  # metres; sensors see a few, motion capture a few tens
 
 
-def parse_table(entry: object, data: bytes, columns: int, separator: bytes | None = None) -> Float64Array:
+def parse_table(
+    entry: object, data: bytes, columns: int, separator: bytes | None = None, *, first: int = 1
+) -> Float64Array:
     """(rows, columns) numbers of a text with ``columns`` on each line; empty lines at its end do not count.
 
     Args:
         entry: the file, for messages.
         separator: between numbers; None: spaces and tabs.
+        first: number of the file's line that the text begins with.
 
     Raises:
         DataError: a line has another count, or text where a number belongs; the message names file and line.
     """
+    if b"_" in data:  # ``float`` passes over them between digits
+        place = data.index(b"_")
+        raise bad_file(entry, "numbers without underscores", "one", line=first + data.count(b"\n", 0, place))
     values = array("d")
-    for number, line in enumerate(data.rstrip().splitlines(), 1):
+    for number, line in enumerate(data.rstrip().splitlines(), first):
         tokens = line.split(separator)
         if len(tokens) != columns:
             raise bad_file(entry, f"{columns} numbers a line", f"{len(tokens)}", line=number)
@@ -39,6 +45,19 @@ def parse_table(entry: object, data: bytes, columns: int, separator: bytes | Non
         except ValueError:
             raise bad_file(entry, "a number", first_non_number(tokens), line=number) from None
     return np.frombuffer(values, dtype=np.float64).reshape(-1, columns)
+
+
+def finite_table(entry: object, table: Float64Array, *, first: int = 1) -> Float64Array:
+    """A table (rows, columns) as it is, if all of its numbers are finite.
+
+    Raises:
+        DataError: one is NaN or infinite; the message names file and line, ``first`` being that of the first row.
+    """
+    finite = np.isfinite(table)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite.all(axis=1))[0])
+        raise bad_file(entry, "finite numbers", f"{table[row][~finite[row]][0]:g}", line=first + row)
+    return table
 
 
 def parse_decimals(data: bytes, start_N: npt.NDArray[np.int64]) -> tuple[Float64Array, npt.NDArray[np.int64]]:
