@@ -24,8 +24,9 @@ from asma_trainer.encoder_file import EncoderFile
 from asma_trainer.errors import CheckpointError, LicenceError, RecipeError
 from asma_trainer.licences import check_may_ship
 from asma_trainer.recipe.recipe import Recipe
-from asma_trainer.run import Run, train
+from asma_trainer.run import Run
 from asma_trainer.stages.pretrain import pretrained_encoders
+from asma_trainer.training import train
 
 MakeRecipe = Callable[..., Recipe]
 MakeWaves = Callable[..., None]
