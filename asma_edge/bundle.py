@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from asma_edge.archive import END, END_MAGIC, pack, unpack
 from asma_edge.bundle_info import FORMAT_VERSION, NEEDS, BundleInfo
 from asma_edge.checks import is_whole
 from asma_edge.checksum import sha256
@@ -35,13 +35,8 @@ MIB = 1024 * 1024
 MAX_FILE = 256 * MIB
 MEMBER_LIMITS = {"asma.json": MIB, "report.json": 8 * MIB, "golden.npz": 64 * MIB, "card.md": MIB}
 MAX_ARRAYS = 64
-# Python's zipfile unpacks the other methods (bzip2, LZMA) without a limit, whatever size an entry claims.
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENTRY_MAGIC = b"PK\1\2"
 _TFLITE_MAGIC = b"TFL3"  # at byte 4 of every TFLite flatbuffer
 _DIGEST = 64
-_END = struct.Struct("<4s4H2LH")  # the ZIP's end of central directory record
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same bundle gives the same bytes
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def write_bundle(
     for name, content in members.items():
         if len(content) > MEMBER_LIMITS[name]:
             raise _refuse(path, f"{name} of at most {MEMBER_LIMITS[name]} bytes", f"{len(content)} bytes")
-    body = model + _zip(members, comment=b"0" * _DIGEST)[:-_DIGEST]
+    body = model + pack(members, comment=b"0" * _DIGEST)[:-_DIGEST]
     if len(body) + _DIGEST > MAX_FILE:
         raise _refuse(path, f"a file of at most {MAX_FILE} bytes", f"{len(body) + _DIGEST} bytes")
     with atomic_file(path) as temporary:
@@ -143,7 +138,7 @@ def read_bundle(path: str | Path) -> Bundle:
     except BundleError as error:
         raise _refuse(path, error.expected, f"{error.what}: {error.got}") from error
     except (AsmaError, ValueError, KeyError, TypeError, RecursionError, EOFError, NotImplementedError, OSError,
-            RuntimeError, struct.error, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+            RuntimeError, struct.error, zlib.error) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else ""
         raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
     _check_golden(path, info, golden)
@@ -184,81 +179,21 @@ def _split(path: Path, data: bytes) -> tuple[bytes, bytes]:
     """The model and the archive, after the digest has vouched for every byte."""
     _check_model(path, data)
     whole = "the whole file that asma-convert wrote"
-    end = len(data) - _DIGEST - _END.size
-    if end < 8 or data[end : end + 4] != b"PK\5\6":
+    end = len(data) - _DIGEST - END.size
+    if end < 8 or data[end : end + 4] != END_MAGIC:
         raise _refuse(path, whole, "a truncated file, or a TFLite model without the asma-edge parts")
     digest = sha256(memoryview(data)[:-_DIGEST]).encode()
     if data[-_DIGEST:] != digest:
         raise _refuse(path, whole, "an altered one: its SHA-256 does not match")
-    _, _, _, _, _, size, offset, comment = _END.unpack_from(data, end)
+    _, _, _, _, _, size, offset, comment = END.unpack_from(data, end)
     start = end - size - offset
     if start < 8 or comment != _DIGEST:
         raise _refuse(path, whole, "an archive whose directory points outside the file")
     return data[:start], data[start:]
 
 
-def _zip(members: Mapping[str, bytes], comment: bytes = b"") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.comment = comment
-        for name, content in members.items():
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.create_system = 3
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, content)
-    return buffer.getvalue()
-
-
-def _read_members(data: bytes, limits: Mapping[str, int] | int, at_most: int) -> dict[str, bytes]:
-    """{name: content} of an archive whose member names, count and sizes are as expected.
-
-    Args:
-        data: the archive.
-        limits: bytes of each member, for all that there may be; or of all members together, whatever their names.
-        at_most: number of members.
-    """
-    total = limits if isinstance(limits, int) else sum(limits.values())
-    # Listing takes memory for every entry. By chance the magic is in packed data too, but never that often.
-    if data.count(_ENTRY_MAGIC) > at_most + MAX_ARRAYS:
-        raise BundleError("too many parts", expected=f"at most {at_most} parts", got="a directory of far more")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
-        names = [entry.filename for entry in entries]
-        if len(names) > at_most or len(set(names)) != len(names):
-            raise BundleError(
-                "duplicate or too many parts", expected=f"at most {at_most} parts with unique names", got=str(names[:9])
-            )
-        for entry in entries:
-            limit = limits if isinstance(limits, int) else limits.get(entry.filename, 0)
-            if entry.file_size > limit:
-                raise BundleError(
-                    f"part '{entry.filename}' is not allowed or too large",
-                    expected=f"at most {limit} bytes" if limit else f"only {', '.join(MEMBER_LIMITS)}",
-                    got=f"{entry.file_size} bytes",
-                )
-            if entry.compress_type not in _METHODS:
-                raise BundleError(
-                    f"part '{entry.filename}' is packed in another way",
-                    expected="stored or deflated",
-                    got=f"method {entry.compress_type}",
-                )
-        claimed = sum(entry.file_size for entry in entries)
-        if claimed > total:
-            raise BundleError("its parts unpack to too much", expected=f"at most {total} bytes", got=f"{claimed} bytes")
-        contents: dict[str, bytes] = {}
-        for entry in entries:
-            with archive.open(entry) as file:
-                content = file.read(entry.file_size + 1)  # a size that lies must not unpack more
-            if len(content) != entry.file_size:
-                raise BundleError(
-                    f"part '{entry.filename}' is not of its size", expected=f"{entry.file_size} bytes", got="others"
-                )
-            contents[entry.filename] = content
-    return contents
-
-
 def _unzip(archive: bytes) -> dict[str, bytes]:
-    members = _read_members(archive, MEMBER_LIMITS, len(MEMBER_LIMITS))
+    members = unpack(archive, MEMBER_LIMITS, len(MEMBER_LIMITS), comment=_DIGEST)
     if set(members) != set(MEMBER_LIMITS):
         raise BundleError("wrong parts", expected=", ".join(MEMBER_LIMITS), got=", ".join(members))
     return members
@@ -294,12 +229,12 @@ def _pack_arrays(arrays: Mapping[str, FloatArray]) -> bytes:
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
         members[name + ".npy"] = buffer.getvalue()
-    return _zip(members)
+    return pack(members)
 
 
 def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
     """Read an .npz without NumPy's loader, which would allocate whatever a header claims."""
-    contents = _read_members(data, MEMBER_LIMITS["golden.npz"], MAX_ARRAYS)
+    contents = unpack(data, MEMBER_LIMITS["golden.npz"], MAX_ARRAYS)
     arrays: dict[str, FloatArray] = {}
     for name, content in contents.items():
         file = io.BytesIO(content)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 
 from asma_edge.errors import BundleError
 from asma_edge.model_file import (
@@ -44,18 +45,24 @@ def check_model(model: bytes) -> None:
     Raises:
         BundleError: naming the operator or tensor that no model of a bundle would have.
     """
+    budget, names, operators = _Budget(), set[str](), 0
+    for graph in _graphs(model):
+        operators += len(graph.operators)
+        try:
+            require(graph.signature not in names, "signatures of different names", "repeats")
+            require(operators <= MAX_OPERATORS, "fewer operators", "too many")
+        except Wrong as wrong:
+            raise _refusal("its graphs", wrong.expected, wrong.got) from None
+        names.add(graph.signature)
+        _GraphCheck(model, graph, budget).run()
+        del graph  # before the next is read
+
+
+def _graphs(model: bytes) -> Iterator[Graph]:
     try:
-        graphs = read_model(model)
+        yield from read_model(model)
     except (ValueError, struct.error) as error:
         raise _refusal("its file", "a TFLite model as the converter writes it", str(error)) from error
-    budget = _Budget()
-    try:
-        require(len({graph.signature for graph in graphs}) == len(graphs), "signatures of different names", "repeats")
-        require(sum(len(graph.operators) for graph in graphs) <= MAX_OPERATORS, "fewer operators", "too many")
-    except Wrong as wrong:
-        raise _refusal("its graphs", wrong.expected, wrong.got) from None
-    for graph in graphs:
-        _GraphCheck(model, graph, budget).run()
 
 
 def _refusal(what: str, expected: str, got: object) -> BundleError:
@@ -192,7 +199,7 @@ def _check_tensor(tensor: Tensor) -> None:
     require(length == 0 or length == _bytes(tensor), "data that fill the shape", f"{length} bytes for {shape}")
     require(length > 0 or kind != INT32, "int32 as a constant only", "another")
     require(len(scales) == len(zeros), "as many zero points as scales", (len(scales), len(zeros)))
-    require(not scales or kind != FLOAT32, "float32 without scales", scales[:3])
+    require(not scales or kind != FLOAT32, "float32 without scales", list(scales[:3]))
     # Output channels come first in weights, and last in those of depthwise convolutions.
     last = dimension == 3 == len(shape) - 1 and kind == INT8 and length > 0
     require(dimension == 0 or last, "scales along the first axis, or the last of a constant", dimension)
@@ -201,5 +208,5 @@ def _check_tensor(tensor: Tensor) -> None:
         require(one, "one scale, or one a channel of a constant", len(scales))
     if scales:
         # The sum is not finite if any of them is not; float32 numbers are too small to overflow it.
-        require(math.isfinite(sum(scales)) and min(scales) >= _SMALLEST_SCALE, "scales above 0", scales[:3])
-        require(min(zeros) >= -128 and max(zeros) <= 127, "zero points in int8", zeros[:3])
+        require(math.isfinite(sum(scales)) and min(scales) >= _SMALLEST_SCALE, "scales above 0", list(scales[:3]))
+        require(min(zeros) >= -128 and max(zeros) <= 127, "zero points in int8", list(zeros[:3]))

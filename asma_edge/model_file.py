@@ -6,7 +6,7 @@ Reading checks the form only; `model_check` says whether the content makes sense
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -59,8 +59,8 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
     type: int
     data: tuple[int, int]
-    scales: tuple[float, ...]
-    zero_points: tuple[int, ...]
+    scales: Sequence[float]
+    zero_points: Sequence[int]
     dimension: int
 
 
@@ -131,8 +131,8 @@ _OPTION_FIELDS = {
 }
 
 
-def read_model(data: bytes) -> list[Graph]:
-    """The graphs of a TFLite file.
+def read_model(data: bytes) -> Iterator[Graph]:
+    """The graphs of a TFLite file, one at a time: together they would take twice the memory.
 
     Raises:
         ValueError: it is malformed, or holds what no model of a bundle holds.
@@ -158,7 +158,8 @@ def read_model(data: bytes) -> list[Graph]:
     for number, signature in enumerate(signatures):
         if signature.number(4, "I") != number:
             raise ValueError(f"signature {number} of graph {signature.number(4, 'I')}")
-    return [_read_graph(*pair, codes, buffers) for pair in zip(graphs, signatures, strict=True)]
+    for pair in zip(graphs, signatures, strict=True):
+        yield _read_graph(*pair, codes, buffers)
 
 
 def _read_code(table: Table) -> tuple[Code, int]:
@@ -197,13 +198,13 @@ def _read_tensor(table: Table, buffers: list[tuple[int, int]]) -> Tensor:
         raise ValueError(f"buffer {buffer} of {len(buffers)}")
     if buffer and not buffers[buffer][1]:
         raise ValueError(f"a constant without data in buffer {buffer}")
-    scales: tuple[float, ...] = ()
-    zero_points: tuple[int, ...] = ()
+    scales: Sequence[float] = ()
+    zero_points: Sequence[int] = ()
     dimension = 0
     parameters = table.table(4, _QUANTIZATION)
     if parameters is not None:
-        scales = parameters.numbers(2, "f", _MAX_CHANNELS)
-        zero_points = parameters.numbers(3, "q", _MAX_CHANNELS)
+        scales = parameters.view(2, "f", _MAX_CHANNELS)
+        zero_points = parameters.view(3, "q", _MAX_CHANNELS)
         dimension = parameters.number(6, "i")
     return Tensor(
         name=table.text(3),

@@ -98,7 +98,7 @@ def _check_weights(
         return
     require_equal("scales of weight and bias:", (len(weight.scales), len(bias.scales)), (channels, channels))
     require_equal("scales along the axes of their channels", (weight.dimension, bias.dimension), (axis, 0))
-    require(not any(weight.zero_points) and not any(bias.zero_points), "zero points 0", weight.zero_points[:3])
+    require(not any(weight.zero_points) and not any(bias.zero_points), "zero points 0", list(weight.zero_points[:3]))
     factor = x.scales[0]
     products = [factor * scale for scale in weight.scales]
     wrong = [scale for scale, product in zip(bias.scales, products, strict=True) if abs(scale / product - 1) > 1e-6]
@@ -189,7 +189,7 @@ def _check_activation(options: Mapping[str, int]) -> None:
 
 def _check_same_scale(x: Tensor, y: Tensor) -> None:
     same = x.scales == y.scales and x.zero_points == y.zero_points
-    require(same, "one scale for input and output", (x.scales, y.scales))
+    require(same, "one scale for input and output", (list(x.scales), list(y.scales)))
 
 
 def _check_ratio(scale: float, y: Tensor, limits: tuple[float, float]) -> None:

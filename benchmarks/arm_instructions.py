@@ -53,6 +53,18 @@ def measure(userland: Userland, processor: str, model: Path, calls: int) -> dict
     return {**described, "update": update, "invoke": invoke, "parts": parts}
 
 
+def count(model: Path, python: str = DEFAULT_PYTHON, calls: int = 100) -> dict[str, dict[str, Any]]:
+    """{processor: what `measure` finds}.
+
+    Raises:
+        EmulationError: this machine cannot emulate a board.
+    """
+    userland = build_userland(python, _CHECKOUT)
+    # A first run writes bytecode, which leaves memory, and so some copies, different from later runs.
+    userland.run(next(iter(PROCESSORS)), [str(_GUEST), str(model.resolve()), "1"])
+    return {name: measure(userland, name, model, calls) for name in PROCESSORS}
+
+
 def table(results: dict[str, dict[str, Any]]) -> str:
     """What `measure` found, a column a processor."""
     first = next(iter(results.values()))
@@ -76,10 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.calls < 1:
         parser.error("--calls must be at least 1")
     try:
-        userland = build_userland(options.python, _CHECKOUT)
-        # A first run writes bytecode, which leaves memory, and so some copies, different from later runs.
-        userland.run(next(iter(PROCESSORS)), [str(_GUEST), str(model_path(options.model).resolve()), "1"])
-        results = {name: measure(userland, name, model_path(options.model), options.calls) for name in PROCESSORS}
+        results = count(model_path(options.model), options.python, options.calls)
     except EmulationError as error:
         print(f"arm_instructions: {error}", file=sys.stderr)
         return 2

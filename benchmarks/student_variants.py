@@ -4,9 +4,11 @@
 Every variant sees the same windows (44 frames at 15 a second), the same augmentation and as many steps. Runs take turns
 seed by seed, so that an unfinished series compares whole rounds; the same command continues where it was interrupted.
 The table is written anew after every run: OUT/table.json and OUT/table.md. With --convert each student is converted to
-int8 as well, and its bundle scored clip by clip through the device's own recogniser.
+int8 as well, and its bundle scored clip by clip through the device's own recogniser. --plot draws the int8 accuracies
+against the instructions of a whole update on emulated boards (`arm_instructions`), counted for the first data set.
 
     python benchmarks/student_variants.py --data data/irds data/utd_mhad --out runs/variants [--seeds 0 1 2] [--convert]
+        [--plot docs/images/variants.svg]
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from emulated_pi import EmulationError
 
 from asma_edge.errors import AsmaError
+from asma_edge.extras import require
 from asma_edge.files import atomic_file
 from asma_edge.hardware import describe_machine
 from asma_trainer.data.dataset import PreparedDataset
@@ -156,6 +160,52 @@ def write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
+def instructions(folder: Path) -> dict[str, dict[str, float]]:
+    """{processor: what `arm_instructions` counts} of a converted run; counted once a bundle."""
+    known, bundle = folder / "instructions.json", folder / "int8.tflite"
+    if not (known.exists() and known.stat().st_mtime > bundle.stat().st_mtime):
+        from arm_instructions import count
+
+        with atomic_file(known) as temporary:
+            temporary.write_text(json.dumps(count(bundle), indent=1), encoding="utf-8")
+    values: dict[str, dict[str, float]] = json.loads(known.read_text(encoding="utf-8"))
+    return values
+
+
+def plot(
+    path: Path, rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> None:
+    """int8 accuracies, a panel a data set, against {variant: {processor: counts}}."""
+    require("matplotlib", "viz")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    matplotlib.rcParams["svg.hashsalt"] = "asma-edge"
+    found = list(summaries(rows))
+    names = list(dict.fromkeys(row["data"] for row in found))
+    figure, panels = plt.subplots(1, len(names), figsize=(5 * len(names), 4), constrained_layout=True, squeeze=False)
+    for panel, name in zip(panels[0], names, strict=True):
+        for processor, marker in (("a72", "o"), ("a76", "s")):
+            same = [row for row in found if row["data"] == name]
+            millions = [counts[row["variant"]][processor]["update"] / 1e6 for row in same]
+            accuracy = [100 * row["int8"] for row in same]
+            spread = [100 * (row["int8_deviation"] or 0.0) for row in same]
+            panel.errorbar(millions, accuracy, spread, fmt=marker, capsize=3, alpha=0.8, label=processor.upper())
+            for x, y, row in zip(millions, accuracy, same, strict=True):
+                panel.annotate(row["variant"], (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
+        panel.set_title(name)
+        panel.set_xlabel("million instructions of a whole update")
+        panel.grid(alpha=0.3)
+    panels[0][0].set_ylabel("int8 accuracy of whole clips, %")
+    panels[0][-1].legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description="device students of several architectures at equal budget")
@@ -167,7 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (%(default)s)")
     parser.add_argument("--convert", action="store_true", help="also convert to int8 and score the bundles")
     parser.add_argument("--table", action="store_true", help="only the table of what is finished; trains nothing")
+    parser.add_argument("--plot", type=Path, metavar="SVG", help="accuracy against instructions; converts as well")
     options = parser.parse_args(argv)
+    convert = options.convert or options.plot is not None
     torch.set_num_threads(options.threads)
     rows: list[dict[str, Any]] = []
     try:
@@ -183,10 +235,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                             continue
                         print(f"{variant} on {data.name}, seed {seed}", file=sys.stderr, flush=True)
                         train(data, recipe, folder, device="cpu", precision="float32")
-                    rows.append(row_of(folder, variant, data, recipe, options.convert))
+                    rows.append(row_of(folder, variant, data, recipe, convert))
                     if not options.table:
                         write_table(options.out, rows)
-    except AsmaError as error:
+        if rows and options.plot:
+            first = [folder_of(options.out, variant, options.data[0], options.seeds[0]) for variant in options.variants]
+            plot(options.plot, rows, dict(zip(options.variants, map(instructions, first), strict=True)))
+    except (AsmaError, EmulationError) as error:
         print(f"student_variants: {error}", file=sys.stderr)
         return 2
     if rows:

@@ -28,13 +28,13 @@ def calibrate(graph: Graph, clips: Mapping[str, FloatArray]) -> dict[Tensor, Ran
     """
     entries = [op for op in graph.ops if isinstance(op, Quantize)]
     others = [op for op in graph.ops if op not in entries]
-    real = Graph(graph.inputs, {}, [op for op in others if op.y.real])
-    rest = Graph({op.y.name: op.y for op in entries}, {}, [op for op in others if not op.y.real])
+    real = Activations(Graph(graph.inputs, {}, [op for op in others if op.y.real]))
+    rest = Activations(Graph({op.y.name: op.y for op in entries}, {}, [op for op in others if not op.y.real]))
     count = len(next(iter(clips.values())))
 
     def standardise(part: slice) -> dict[Tensor, FloatArray]:
-        model = Activations(real)
-        rows = [model({name: clip[number : number + 1] for name, clip in clips.items()}) for number in _numbers(part)]
+        read = real.reader()
+        rows = [read({name: clip[number : number + 1] for name, clip in clips.items()}) for number in _numbers(part)]
         return {op.y: np.concatenate([row[op.x] for row in rows]) for op in entries}
 
     parts = in_parts(standardise, count)
@@ -43,10 +43,10 @@ def calibrate(graph: Graph, clips: Mapping[str, FloatArray]) -> dict[Tensor, Ran
     seen = {tensor.name: np.clip(values, *scale_of(*ranges[tensor]).limits) for tensor, values in inputs.items()}
 
     def measure(part: slice) -> dict[Tensor, Range]:
-        model = Activations(rest)
-        found = dict.fromkeys(model.shown, (0.0, 0.0))
+        read = rest.reader()
+        found = dict.fromkeys(rest.shown, (0.0, 0.0))
         for number in _numbers(part):
-            for tensor, values in model({name: clip[number : number + 1] for name, clip in seen.items()}).items():
+            for tensor, values in read({name: clip[number : number + 1] for name, clip in seen.items()}).items():
                 found[tensor] = _union(found[tensor], (float(values.min()), float(values.max())))
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from asma_converters.gates import describe
 from asma_edge.bundle_info import BundleInfo
 
 if TYPE_CHECKING:
@@ -17,15 +18,17 @@ def model_card(info: BundleInfo, report: ConversionReport) -> str:
         info,
         "## Conversion",
         "",
-        f"On one window, the last, of each of {report.golden_clips} held-out clips, every stage compared with the one "
-        "before:",
+        "On one window, the last, of each held-out clip, every stage compared with the last one before it that ran on "
+        "all of its clips:",
         "",
-        "| stage | largest logit difference | top-1 agreement % | window accuracy % |",
-        "|---|---|---|---|",
+        "| stage | clips | largest logit difference | top-1 agreement % | window accuracy % |",
+        "|---|---|---|---|---|",
         *(
-            f"| {s.name} | {s.difference:.2e} | {100 * s.agreement:.2f} | {100 * s.accuracy:.2f} |"
+            f"| {s.name} | {s.clips} | {s.difference:.2e} | {100 * s.agreement:.2f} | {s.accuracy_text} |"
             for s in report.stages
         ),
+        "",
+        *(f"- {gate.stage}: {describe(gate)}." for gate in report.gates),
         *_whole_clips(report),
     )
 

@@ -18,7 +18,9 @@ from asma_converters.compare import Comparison, torch_logits
 from asma_converters.deploy import DeployModel, DeployStudent
 from asma_converters.errors import ConversionError
 from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
+from asma_converters.few_clips import taken
 from asma_converters.fold import FoldedStudent, fold
+from asma_converters.gates import doubts
 from asma_converters.golden import golden_poses
 from asma_converters.interpreter import SignatureModel, clip_logits, delegated_nodes
 from asma_converters.ir import Graph
@@ -38,6 +40,7 @@ from asma_trainer.student_file import StudentFile
 
 MAX_DROP_POINTS = 0.5
 MIN_AGREEMENT = 0.985
+_USUAL_CALIBRATION = 128  # clips
 
 Progress = Callable[[str], None]
 
@@ -68,7 +71,8 @@ def convert(
         mode: ``stream`` adds a frame-by-frame graph; None chooses it wherever the student allows it.
         target: ``x86`` treats groups of frames as channels in the clip graph, which suits wide vector units; the
             numbers are the same.
-        max_drop_points: largest loss of accuracy on the golden clips, in percentage points.
+        max_drop_points: largest loss of accuracy on the golden clips, in percentage points; like the next, it is
+            exceeded where the clips show so with 95 % confidence.
         min_agreement: smallest share of golden clips whose top-1 class stays.
         min_accuracy: smallest accuracy of the student itself on its golden clips; None: better than guessing.
         onnx: also write the folded float32 model here.
@@ -103,9 +107,12 @@ def convert(
         onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
         found = _run_stages(student, precision, mode, target, onnx_file, dynamic_batch, qdq_file, say)
         comparison, warnings = found.comparison, found.warnings
-        comparison.gate(max_drop_points, min_agreement, min_accuracy)
+        gates = comparison.gate(max_drop_points, min_agreement, min_accuracy)
+        warnings += doubts(gates)
         if comparison.only_guesses:
             warnings += ("the student is no better than guessing on its golden clips",)
+        if precision == "int8" and len(student.calibration) < _USUAL_CALIBRATION:
+            warnings += (f"calibrated on {len(student.calibration)} clips; {_USUAL_CALIBRATION} or more are usual",)
         if not student.sealed:
             warnings += ("the student file has no digest, as older versions wrote it: damage would not be noticed",)
         say("verify and write the bundle")
@@ -123,6 +130,7 @@ def convert(
             target=target,
             stages=tuple(comparison.stages),
             agreement=comparison.agreement_of(precision),
+            gates=gates,
             max_drop_points=float(max_drop_points),
             min_agreement=float(min_agreement),
             parameters=info.parameters,
@@ -175,10 +183,12 @@ def _run_stages(
     """Every stage, compared with the one before."""
     folded, comparison = fold_student(student, say)
     clips = student.inputs(student.golden)
+    few = taken(clips, comparison.few)
     if onnx_file is not None:
         say("export ONNX")
         export_onnx(DeployModel(folded), onnx_file, student.window, student.layout.num_joints, dynamic=dynamic_batch)
-        comparison.add("onnx", onnx_logits(onnx_file, clips), size=onnx_file.stat().st_size)
+        size = onnx_file.stat().st_size
+        comparison.add("onnx", onnx_logits(onnx_file, few), size=size, clips=comparison.few)
 
     say("write the float32 model")
     graphs: dict[str, Graph] = {"clip": clip_graph(folded, student.window, grouped=target == "x86")}
@@ -186,7 +196,10 @@ def _run_stages(
         graphs["stream"] = stream_graph(folded, student.window)
     model = float_model = write_model(graphs, None)
     say("logits of the float32 model")
-    comparison.add("float32", clip_logits(model, clips), size=len(model))
+    if precision == "int8":
+        comparison.add("float32", clip_logits(model, few), size=len(model), clips=comparison.few)
+    else:
+        comparison.add("float32", clip_logits(model, clips), size=len(model))
     scales: dict[str, dict[Any, Scale]] | None = None
     layers: tuple[Layer, ...] = ()
     if precision == "int8":
@@ -224,7 +237,7 @@ def fold_student(student: StudentFile, say: Progress) -> tuple[dict[str, FoldedS
     comparison.add("torch", torch_logits(student.models, clips))
     say("logits of the folded student")
     deploy = {name: DeployStudent(part).float() for name, part in folded.items()}
-    comparison.add("deploy", torch_logits(deploy, clips))
+    comparison.add("deploy", torch_logits(deploy, taken(clips, comparison.few)), clips=comparison.few)
     return folded, comparison
 
 

@@ -60,7 +60,7 @@ class SignatureModel:
     def dequantise(self, name: str, values: Numbers) -> npt.NDArray[np.float32]:
         """Real numbers of an output."""
         scale, zero_point = self.outputs[name]["quantization"]
-        real = values.astype(np.float32)
+        real = values.astype(np.float32, copy=False)
         if values.dtype == np.int8:
             real = (real - np.float32(zero_point)) * np.float32(scale)
         return np.asarray(real, dtype=np.float32)

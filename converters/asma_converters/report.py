@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from asma_converters.activations import Layer
 from asma_converters.compare import Stage
+from asma_converters.gates import Gate
 from asma_converters.speed import Speed
 from asma_converters.whole_clips import WholeClips
 from asma_edge.bundle_info import Mode as Mode
@@ -18,7 +19,9 @@ from asma_edge.bundle_info import Precision as Precision
 
 Target = Literal["arm", "x86"]  # Raspberry Pi and its like; wide vector units
 
-REPORT_VERSION = 2  # 1 had max_drop for max_drop_points, in percentage points as well, and no target
+# 1 had max_drop for max_drop_points, in percentage points as well, and no target; 2 ran every stage on all golden
+# clips, told the noise of all clips together, and had no gates.
+REPORT_VERSION = 3
 _PACKAGES = ("asma-edge", "torch", "numpy", "ai-edge-litert")
 
 
@@ -30,8 +33,9 @@ class ConversionReport:
         output: the bundle.
         precision, mode: of the bundle.
         target: the processors that its clip graph is shaped for.
-        stages: each form of the model against the one before, on the golden clips.
+        stages: each form of the model against the one before, on golden clips.
         agreement: share of golden clips with the same top-1 class in the first stage and the bundle's.
+        gates: how much is lost from the first stage to each inexact one, and how sure that is.
         max_drop_points, min_agreement: the gates that were passed; the drop in percentage points.
         parameters, macs: of all streams; macs of one clip, one person.
         model_bytes, file_bytes: sizes of the TFLite model and of the whole bundle.
@@ -49,6 +53,7 @@ class ConversionReport:
     target: Target
     stages: tuple[Stage, ...]
     agreement: float
+    gates: tuple[Gate, ...]
     max_drop_points: float
     min_agreement: float
     parameters: int
@@ -73,6 +78,7 @@ class ConversionReport:
             "target": self.target,
             "stages": [stage.to_dict() for stage in self.stages],
             "agreement": self.agreement,
+            "gates": [gate.to_dict() for gate in self.gates],
             "max_drop_points": self.max_drop_points,
             "min_agreement": self.min_agreement,
             "parameters": self.parameters,

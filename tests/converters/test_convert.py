@@ -57,7 +57,8 @@ def test_a_bundle_holds_what_the_device_needs(
     assert bundle.report["stages"] == [stage.to_dict() for stage in report.stages]
     assert report.file_bytes == path.stat().st_size
     assert report.model_bytes == len(bundle.model)
-    assert not report.warnings
+    few = "calibrated on 8 clips; 128 or more are usual"
+    assert report.warnings == ((few,) if precision == "int8" else ())
     json.dumps(report.to_dict(), allow_nan=False)
     assert [entry.name for entry in tmp_path.iterdir()] == ["home.tflite"]
 
@@ -148,19 +149,19 @@ def test_the_same_student_gives_the_same_bytes(make_student: MakeStudent, tmp_pa
 
 
 def test_gates_judge_the_last_stage_against_the_first() -> None:
-    labels = np.arange(4) % 2
+    labels = np.arange(40) % 2
     good = {"joint": np.eye(2, dtype=np.float32)[labels] * 5}
     worse = {"joint": good["joint"].copy()}
-    worse["joint"][0] = worse["joint"][0, ::-1]
+    worse["joint"][:10] = worse["joint"][:10, ::-1]
     comparison = Comparison(labels, (1.0,), 1.0)
     comparison.add("torch", good)
     comparison.add("int8", worse, exact=False)
     assert [stage.accuracy for stage in comparison.stages] == [1.0, 0.75]
     comparison.gate(25.0, 0.75)
     with pytest.raises(GateError, match=r"25\.00 points"):
-        comparison.gate(24.9, 0.0)
+        comparison.gate(5.0, 0.0)
     with pytest.raises(GateError, match=r"agreement 75\.00 %"):
-        comparison.gate(100.0, 0.76)
+        comparison.gate(100.0, 0.95)
     with pytest.raises(ConversionError, match="does not reproduce"):
         comparison.add("float32", good)
     with pytest.raises(ConversionError, match="not finite"):

@@ -159,7 +159,8 @@ def test_bundles_of_other_blocks_stream_on_the_device(
     student = make_student("body13", streams=("joint", "motion"), window=window, clips=4, blocks=blocks)
     path = tmp_path / "blocks.tflite"
     report = convert(student, path, precision=precision, max_drop_points=100.0, min_agreement=0.0)
-    assert (report.mode, report.warnings) == ("stream", ())
+    assert report.mode == "stream"
+    assert not [text for text in report.warnings if "XNNPACK" in text]
     recognizer = Recognizer.load(path)
     assert recognizer.info.hop == hop
     assert all(check.passed for check in verify(recognizer.bundle))

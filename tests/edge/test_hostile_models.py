@@ -22,7 +22,8 @@ from ai_edge_litert import schema_py_generated as schema
 from fuzz_models import fuzz, parts, seal
 
 from asma_converters.tflite_writer import pack_model
-from asma_edge.bundle import _read_members, read_bundle
+from asma_edge.archive import unpack
+from asma_edge.bundle import read_bundle
 from asma_edge.errors import BundleError
 from asma_edge.model_check import check_model
 from asma_edge.model_file import FLOAT32, INT8, INT32, Code
@@ -446,7 +447,7 @@ def test_a_bomb_of_many_arrays_stops_at_the_limit(victim: Path, tmp_path: Path) 
     """Each array is within the limit, all of them are 3.75 GiB."""
     model, members = parts(victim)
     few = repeated(bytes(1000), 64)
-    assert all(np.frombuffer(content, np.uint8).sum() == 0 for content in _read_members(few, 64_000, 64).values())
+    assert all(np.frombuffer(content, np.uint8).sum() == 0 for content in unpack(few, 64_000, 64).values())
     path = tmp_path / "bomb.tflite"
     path.write_bytes(seal(model, {**members, "golden.npz": repeated(bytes(60 << 20), 64)}, zipfile.ZIP_DEFLATED))
     assert path.stat().st_size < 1 << 20

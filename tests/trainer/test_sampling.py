@@ -19,6 +19,7 @@ from asma_trainer.data.batches import Batch, TrainingBatches
 from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
 from asma_trainer.data.windows import (
     bodies,
+    calibration_windows,
     device_frames,
     evaluation_windows,
     one_window_per_clip,
@@ -41,6 +42,24 @@ def on_the_device(poses: FloatArray, fps: float, data: DataConfig) -> FloatArray
     buffer = PoseBuffer(data.fps)
     preprocessor = Preprocessor(PreprocessSpec(data.preprocess), get_layout("ntu25"))
     return np.concatenate([preprocessor(buffer.push(pose, 5.0 + i / fps)) for i, pose in enumerate(poses)])
+
+
+@pytest.mark.parametrize("count", [5, 24, 30, 60, 10_000])
+def test_few_clips_calibrate_with_more_windows_of_each(waves: PreparedDataset, count: int) -> None:
+    clips = waves.split("all")
+    windows = calibration_windows(waves, clips, WINDOW, count, seed=3)
+    first, _ = one_window_per_clip(waves, clips, WINDOW, count, seed=3)
+    np.testing.assert_array_equal(windows[: len(first)], first)
+    every = np.concatenate([evaluation_windows(waves, clip, WINDOW, 8)[:, 0] for clip in clips])
+    assert len(windows) == min(count, len(every))
+    assert len(np.unique(windows, axis=0)) == len(windows)
+    known = {window.tobytes() for window in every}
+    assert all(window.tobytes() in known for window in windows)
+
+
+def test_a_clip_sampled_whole_has_no_more_windows(waves: PreparedDataset) -> None:
+    clips = waves.split("all")
+    assert len(calibration_windows(waves, clips, WHOLE, 100, seed=0)) == len(clips)
 
 
 def test_trainer_calibration_and_device_see_the_same_numbers(waves: PreparedDataset) -> None:

@@ -23,7 +23,7 @@ from asma_edge.provenance import RESULTS_FORMAT, with_fractions
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.architecture import BlockSpec, EarlyFusion, block_specs, networks_of
 from asma_trainer.data.dataset import PreparedDataset
-from asma_trainer.data.windows import one_window_per_clip, preprocess_spec
+from asma_trainer.data.windows import calibration_windows, one_window_per_clip, preprocess_spec
 from asma_trainer.errors import CheckpointError
 from asma_trainer.evaluation.metrics import Accuracy
 from asma_trainer.evaluation.results import rows_of
@@ -114,7 +114,7 @@ class StudentFile:
         """Trained students with all that the converter needs of their data set and recipe."""
         info, train = dataset.info, dataset.split(recipe.data.train)
         held_out = dataset.split(recipe.data.test[0])
-        calibration, _ = one_window_per_clip(dataset, train, recipe.data, recipe.student.calibration, recipe.seed)
+        calibration = calibration_windows(dataset, train, recipe.data, recipe.student.calibration, recipe.seed)
         golden, labels = one_window_per_clip(dataset, held_out, recipe.data, recipe.student.golden, recipe.seed)
         return cls(
             models=models,

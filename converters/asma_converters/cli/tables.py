@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asma_converters.compare import Stage
+from asma_converters.gates import describe, doubts
 from asma_converters.onnx2tf.route import Onnx2tfReport
 from asma_converters.report import ConversionReport, main_layers
 
@@ -13,8 +14,8 @@ def format_report(report: ConversionReport) -> str:
     """The report of a bundle."""
     lines = [
         *_stage_table(report.stages),
-        f"{report.precision} against torch: agreement {100 * report.agreement:.2f} % "
-        f"on {report.golden_clips} golden clips, one window each (calibrated on {report.calibration_clips})",
+        f"against torch, one window of each golden clip (calibrated on {report.calibration_clips} others):",
+        *(f"{gate.stage}: {describe(gate)}" for gate in report.gates),
         *_whole_clips(report),
         *_layers(report),
         *(f"{s.signature}: {s.int8_ms:.3f} ms in int8, {s.float32_ms:.3f} in float32" for s in report.speeds),
@@ -31,8 +32,9 @@ def format_onnx2tf_report(report: Onnx2tfReport) -> str:
     """The report of plain TFLite files that onnx2tf wrote."""
     lines = [
         *_stage_table(report.stages),
-        f"{report.stages[-1].name} against torch: agreement {100 * report.agreement:.2f} % "
-        f"on {report.golden_clips} golden clips, one window each",
+        "against torch, one window of each golden clip:",
+        *(f"{gate.stage}: {describe(gate)}" for gate in report.gates),
+        *(f"warning: {text}" for text in doubts(report.gates)),
     ]
     for written in (report.float32, report.int8):
         if written is not None:
@@ -46,12 +48,12 @@ def format_onnx2tf_report(report: Onnx2tfReport) -> str:
 
 
 def _stage_table(stages: Sequence[Stage]) -> list[str]:
-    lines = [f"{'stage':<10}{'max |Δ logit|':>15}{'agreement %':>13}{'window accuracy %':>19}{'KiB':>8}"]
+    lines = [f"{'stage':<10}{'clips':>7}{'max |Δ logit|':>15}{'agreement %':>13}{'window accuracy %':>19}{'KiB':>8}"]
     for stage in stages:
         size = "" if stage.size is None else f"{stage.size / 1024:.0f}"
         lines.append(
-            f"{stage.name:<10}{stage.difference:>15.2e}{100 * stage.agreement:>13.2f}"
-            f"{100 * stage.accuracy:>19.2f}{size:>8}"
+            f"{stage.name:<10}{stage.clips:>7}{stage.difference:>15.2e}{100 * stage.agreement:>13.2f}"
+            f"{stage.accuracy_text:>19}{size:>8}"
         )
     return lines
 

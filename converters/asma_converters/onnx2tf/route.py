@@ -25,6 +25,7 @@ from asma_converters.conversion import (
 from asma_converters.deploy import DeployModel
 from asma_converters.errors import ConversionError, GateError
 from asma_converters.export_onnx import check_packages, export_onnx, onnx_logits
+from asma_converters.gates import Gate
 from asma_converters.onnx2tf.call import call
 from asma_converters.onnx2tf.environment import DEFAULT_LINE, Line, Onnx2tfError, find, line_of
 from asma_converters.report import Precision
@@ -65,6 +66,7 @@ class Onnx2tfReport:
         int8: the int8 file; None where it was not asked for, could not be made, or failed the gates.
         problem: why an int8 file that was asked for was not written.
         agreement: share of golden clips with the same top-1 class in the first stage and the last.
+        gates: how much is lost from the first stage to the file that was written last, and how sure that is.
         calibration_clips, golden_clips: how many clips set the ranges and judged the stages.
     """
 
@@ -74,12 +76,13 @@ class Onnx2tfReport:
     int8: WrittenFile | None
     problem: str
     agreement: float
+    gates: tuple[Gate, ...]
     calibration_clips: int
     golden_clips: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        values = asdict(self)
+        values = {**asdict(self), "gates": [gate.to_dict() for gate in self.gates]}
         for kind in ("float32", "int8"):
             if values[kind] is not None:
                 values[kind]["path"] = str(values[kind]["path"])
@@ -146,12 +149,12 @@ def convert_by_onnx2tf(
             got=f"{worst}: {float32.differences[worst]:.1e}",
             hint="use the direct writer, or the other line",
         )
-    comparison.gate(max_drop_points, min_agreement, min_accuracy)
+    gates = comparison.gate(max_drop_points, min_agreement, min_accuracy)
     int8 = None
     if "int8" in files:
         try:
             int8 = _judge(comparison, "int8", files["int8"], clips, reference, paths["int8"])
-            comparison.gate(max_drop_points, min_agreement, min_accuracy)
+            gates = comparison.gate(max_drop_points, min_agreement, min_accuracy)
         except GateError as error:
             int8, problem = None, f"it fails the gates: {error.got}"
         except ConversionError as error:
@@ -166,7 +169,8 @@ def convert_by_onnx2tf(
         float32=float32,
         int8=int8,
         problem=problem,
-        agreement=comparison.agreement(-1, 0),
+        agreement=comparison.agreement_of(comparison.stages[-1].name),
+        gates=gates,
         calibration_clips=len(student.calibration) if calibration is not None else 0,
         golden_clips=len(student.golden),
     )

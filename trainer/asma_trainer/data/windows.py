@@ -103,8 +103,25 @@ def one_window_per_clip(
 ) -> tuple[FloatArray, IntArray]:
     """(n, T + 1, V, 3) windows and their (n,) labels: the last window of the first person of up to ``count`` clips.
 
-    The clips are a seeded random choice. What a student carries for calibration and as golden clips.
+    The clips are a seeded random choice. What a student carries as golden clips.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(np.asarray(clips))[:count])
     windows = [evaluation_windows(dataset, int(clip), data, stride=data.frames)[-1, 0] for clip in chosen]
     return np.stack(windows), dataset.label[chosen]
+
+
+def calibration_windows(
+    dataset: PreparedDataset, clips: Sequence[int] | IntArray, data: DataConfig, count: int, seed: int
+) -> FloatArray:
+    """(n, T + 1, V, 3) what a student carries for calibration: `one_window_per_clip` and, where there are fewer clips
+    than ``count``, earlier windows of the same clips as well, spread over each; n is less where these are too short.
+    """
+    windows, _ = one_window_per_clip(dataset, clips, data, count, seed)
+    each = -(-(count - len(windows)) // len(windows))
+    if each < 1:
+        return windows
+    earlier = []
+    for clip in clips:
+        found = evaluation_windows(dataset, int(clip), data, stride=-(-data.frames // 2))[:-1, 0]
+        earlier.append(found[np.unique(np.linspace(0, len(found) - 1, min(len(found), each)).astype(int))])
+    return np.concatenate([windows, *earlier])[:count]

@@ -37,15 +37,17 @@ class ModelRow:
 
 
 class ConversionStage(TypedDict):
-    """One form of the model, on one window of each golden clip: its largest difference of logits and its agreement of
-    classes with the form before it; window accuracy as a fraction; bytes of its file.
+    """One form of the model, on one window of each golden clip or of some: its largest difference of logits and its
+    agreement of classes with the last form before it that ran on all of these; window accuracy as a fraction, None
+    where not all clips were run; bytes of its file.
     """
 
     name: str
     difference: float
     agreement: float
-    accuracy: float
+    accuracy: float | None
     size: int | None
+    clips: NotRequired[int]
 
 
 class ConversionLayer(TypedDict):

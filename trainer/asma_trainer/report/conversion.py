@@ -12,7 +12,7 @@ _WINDOWS = (
     "Window accuracy: of one window, the last, of each golden clip. Clip accuracy: of whole clips, whose windows are "
     "pooled; so are all other accuracies of this page."
 )
-_NOISE = "Signal to noise of int8 against the float32 graph on golden clips; 6 dB are one bit."
+_NOISE = "Signal to noise of int8 against the float32 graph, of the median of some golden clips; 6 dB are one bit."
 
 
 def conversion_of(bundle: Bundle) -> Conversion:
@@ -33,7 +33,7 @@ def conversion_section(conversion: Conversion) -> Html:
     for stage in conversion["stages"]:
         values = (
             percent(stage["agreement"]),
-            percent(stage["accuracy"]),
+            "\u2013" if stage["accuracy"] is None else percent(stage["accuracy"]),
             number(stage["difference"], 2),
             "\u2013" if stage["size"] is None else size(stage["size"]),
         )
