@@ -73,8 +73,9 @@ def finished(folder: Path, recipe: Recipe) -> bool:
     config = folder / "evaluate" / "config.toml"
     if not config.exists():
         return False
-    found, parts = load_recipe(config), ("seed", "streams", "fusion", "data", "augment", "student", "baseline")
-    return all(getattr(found, part) == getattr(recipe, part) for part in parts)
+    found, parts = load_recipe(config), ("seed", "streams", "fusion", "data", "augment", "baseline")
+    networks = found.student.blocks == recipe.student.blocks and found.student.fuse_after == recipe.student.fuse_after
+    return networks and all(getattr(found, part) == getattr(recipe, part) for part in parts)
 
 
 def row_of(folder: Path, variant: str, data: Path, recipe: Recipe, convert: bool) -> dict[str, Any]:

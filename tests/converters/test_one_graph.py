@@ -14,6 +14,7 @@ import torch
 from asma_converters import convert
 from asma_converters.cli.tables import format_report
 from asma_converters.interpreter import SignatureModel
+from asma_converters.report import ConversionReport
 from asma_edge import BundleError, Recognizer
 from asma_edge.bundle import read_bundle, write_bundle
 from asma_edge.cli.inspect import summary
@@ -47,6 +48,11 @@ def paths(student: StudentFile, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {precision: folder / f"{precision}.tflite" for precision in ("int8", "float32")}
 
 
+def but_few_clips(report: ConversionReport) -> tuple[str, ...]:
+    """The warnings, but for that these students carry a handful of clips."""
+    return tuple(text for text in report.warnings if not text.startswith("calibrated on"))
+
+
 def frames_of(student: StudentFile, count: int) -> FloatArray:
     """(n, V, 3) frames unlike those of the calibration."""
     shape = (count, student.layout.num_joints, 3)
@@ -56,7 +62,7 @@ def frames_of(student: StudentFile, count: int) -> FloatArray:
 def test_the_report_and_the_card_tell_of_one_network(student: StudentFile, tmp_path: Path) -> None:
     report = convert(student, tmp_path / "home.tflite", onnx=tmp_path / "a.onnx", qdq=tmp_path / "b.onnx", **LOOSE)
     assert [s.name for s in report.stages] == ["torch", "deploy", "onnx", "float32", "int8", "qdq"]
-    assert (report.mode, report.warnings) == ("stream", ())
+    assert (report.mode, but_few_clips(report)) == ("stream", ())
     (model,) = student.models.values()
     assert report.parameters == count_parameters(model)
     assert report.macs == count_macs(student.layout, model.backbone.config, WINDOW, classes=7)
@@ -112,7 +118,7 @@ def test_a_branch_that_is_dead_faint_or_loud_is_converted(
         norm.weight.mul_(factor)
         norm.bias.mul_(factor)
     report = convert(student, tmp_path / "a.tflite", **LOOSE)
-    assert report.warnings in ((), ("the student is no better than guessing on its golden clips",))
+    assert but_few_clips(report) in ((), ("the student is no better than guessing on its golden clips",))
     assert all(check.passed for check in verify(read_bundle(tmp_path / "a.tflite")))
 
 
@@ -134,7 +140,7 @@ def test_a_padded_student_and_wide_kernels_are_one_graph_too(
             "body13", kind, window=window, channels=(8, 8, 40), kernel=9, fuse_after=1, clips=3, sampling="window"
         )
         report = convert(student, tmp_path / f"{kind}.tflite", target=target, **LOOSE)
-        assert (report.mode, report.warnings) == (mode, ())
+        assert (report.mode, but_few_clips(report)) == (mode, ())
 
 
 def test_what_the_bundle_says_of_it_must_be_what_the_model_is(
