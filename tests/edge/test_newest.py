@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,19 +15,17 @@ PICTURE: Image = np.zeros((2, 2, 3), dtype=np.uint8)
 
 
 class Numbers:
-    """A source whose times are picture numbers; it gives one as soon as it is told to, or at a steady pace."""
+    """A source whose times are picture numbers, at a steady pace."""
 
     def __init__(self, count: int, pace: float = 0.0, error: Exception | None = None) -> None:
         self.name, self.dropped = "numbers", 0
         self.count, self.pace, self.error = count, pace, error
-        self.given = 0
         self.closed = threading.Event()
 
     def __iter__(self) -> Iterator[ImageFrame]:
         for number in range(self.count):
             if self.closed.wait(self.pace):
                 return
-            self.given = number
             yield ImageFrame(float(number), PICTURE)
         if self.error is not None:
             raise self.error
@@ -37,23 +34,50 @@ class Numbers:
         self.closed.set()
 
 
-def test_a_consumer_half_as_fast_never_sees_a_picture_older_than_two() -> None:
-    pace = 0.02
-    source = Numbers(40, pace)
-    newest, ages, seen = Newest(source), [], []
-    for frame in newest:
-        ages.append(source.given - frame.t)
-        seen.append(frame.t)
-        time.sleep(2 * pace)
-    assert max(ages) <= 2
-    assert seen == sorted(set(seen))
-    assert newest.dropped > 5
-    assert newest.dropped + len(seen) == 40
+class Told(Numbers):
+    """Gives a picture whenever it is told to."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.told, self._asked = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __iter__(self) -> Iterator[ImageFrame]:
+        for frame in super().__iter__():
+            self._asked.release()
+            assert self.told.acquire(timeout=60)
+            yield frame
+        self._asked.release()
+
+    def wait(self, count: int) -> None:
+        """Until so many more have been asked for: the one before each has been taken by then."""
+        for _ in range(count):
+            assert self._asked.acquire(timeout=60)
+
+
+def test_a_consumer_half_as_fast_sees_every_second_picture() -> None:
+    source = Told(41)
+    newest = Newest(source)
+    pictures = iter(newest)
+    source.told.release()
+    seen = [next(pictures).t]
+    source.wait(2)  # the first and the second
+    for _ in range(20):
+        source.told.release(2)
+        source.wait(2)
+        seen.append(next(pictures).t)
+    assert seen == list(range(0, 41, 2))
+    assert newest.dropped == 20
+    assert list(pictures) == []
 
 
 def test_a_fast_consumer_sees_every_picture() -> None:
-    newest = Newest(Numbers(10, 0.005))
-    assert [frame.t for frame in newest] == list(range(10))
+    source = Told(10)
+    newest = Newest(source)
+    pictures = iter(newest)
+    for number in range(10):
+        source.told.release()
+        assert next(pictures).t == number
+    assert list(pictures) == []
     assert newest.dropped == 0
 
 
