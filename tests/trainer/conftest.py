@@ -128,7 +128,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 
     def refuse(form: str, path: Path, *options: object) -> str:
         out = tmp_path / "out"
-        assert main(["import", form, str(path), str(out), *map(str, options)]) == 2
+        assert main(["import", form, str(path), str(out), "--workers", "1", *map(str, options)]) == 2
         assert not out.exists()
         text = capsys.readouterr().err
         assert all(word in text for word in ("expected:", "got:", "do:"))

@@ -51,22 +51,6 @@ def _no_hanging() -> Any:
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """What `asma-data import` says of a source that it refuses without a trace."""
-
-    def refuse(form: str, path: Path, *options: object) -> str:
-        out = tmp_path / "out"
-        assert main(["import", form, str(path), str(out), "--workers", "1", *map(str, options)]) == 2
-        assert not out.exists()
-        text = capsys.readouterr().err
-        assert all(word in text for word in ("expected:", "got:", "do:"))
-        assert "does not know" not in text, "only the safety net caught it"
-        return text
-
-    return refuse
-
-
 def csv_text(seed: int = 0, frames: int = 4) -> str:
     random = np.random.default_rng(seed)
     rows = ["time,joint,x,y,score"]
