@@ -255,8 +255,8 @@ class StudentConfig:
         fuse_after: blocks that each stream has of its own in one network for all streams; 0: a network for each stream,
             whose scores are fused.
         people: of a clip: one sample ``together``, by the mean of their features; or ``each`` one of their own.
-        calibration, golden: how many clips student.pt carries for the converter; 598 golden ones are the fewest that can
-            show a loss of accuracy to be within half a point (`asma_converters.gates`).
+        calibration, golden: how many clips student.pt carries for the converter; 598 golden ones are the fewest to
+            show that a loss of accuracy is within half a point (`asma_converters.gates`).
         idle_label: class that means nothing happens; must exist in the data if given.
     """
 
