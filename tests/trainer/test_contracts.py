@@ -279,7 +279,7 @@ def test_a_new_key_with_a_default_voids_no_checkpoint(monkeypatch: pytest.Monkey
         ("student.golden=3", set()), ("student.kernel=5", {"distill", "baseline"}),
         ("student.kernel=[7, 7, 7, 7, 5]", {"distill", "baseline"}),
         ("student.graph_bias=false", {"distill", "baseline"}),
-        ("student.strides=1", set()), ("student.temporal=full", set()), ("evaluate.stride=9", set()),
+        ("student.strides=1", set()), ("student.temporal=full", {"distill", "baseline"}), ("evaluate.stride=9", set()),
         ("mask.joints=8", {"pretrain", "finetune", "align", "distill"}), ("fusion=[1.0, 1.0, 2.0]", set()),
     ],
 )  # fmt: skip

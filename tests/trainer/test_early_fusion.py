@@ -84,7 +84,7 @@ def test_windows_of_a_long_sequence_are_scored_as_a_stream_gives_them() -> None:
 
 @pytest.mark.parametrize(("after", "share"), [(1, 0.353), (2, 0.370), (3, 0.387)])
 def test_a_new_frame_costs_little_more_than_a_third_of_three_networks(after: int, share: float) -> None:
-    recipe = load_recipe("device-irds", [f"student.fuse_after={after}"])
+    recipe = load_recipe("device-irds", [f"student.fuse_after={after}", "student.temporal=full"])
     plain, layout = STGCNConfig(recipe.student.blocks, valid=True), get_layout("ntu25")
     early = dataclasses.replace(plain, early=recipe.early)
     found = count_frame_macs(layout, early, classes=9) / count_frame_macs(layout, plain, classes=9, networks=3)
