@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from picture import picture
 
 from asma_edge import AsmaError, Recognizer
 from asma_edge.builtin import model_path
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import DecisionSettings
-from asma_edge.extras import require
 from asma_edge.preprocess import Preprocessor
 from asma_edge.repetitions import Repetition, RepetitionCounter
 from asma_edge.skeleton import FloatArray
@@ -202,31 +202,21 @@ def curve(
 
 def plot(path: Path, result: dict[str, Any]) -> None:
     """The curves as a picture."""
-    require("matplotlib", "viz")
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams["svg.hashsalt"] = "asma-edge"
-    figure, axes = plt.subplots(figsize=(7, 4.5), constrained_layout=True)
-    for name in result["negatives"]:
-        points = result["curve"]
-        line = axes.plot(
-            [max(p[name], 0.05) for p in points], [100 * p["found"] for p in points], marker=".", label=name
-        )[0]
-        axes.plot(
-            max(result["shipped"][name], 0.05), 100 * result["shipped"]["found"], "o", ms=9, color=line.get_color()
-        )
-    axes.set_xscale("log")
-    axes.set_xlabel("false events an hour (0.05 stands for none)")
-    axes.set_ylabel("actions found, %")
-    axes.set_title(f"{result['model']}: ambient motion against {result['data']}; large dots: as shipped")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
+    with picture(path, (7, 4.5)) as (axes,):
+        for name in result["negatives"]:
+            points = result["curve"]
+            line = axes.plot(
+                [max(p[name], 0.05) for p in points], [100 * p["found"] for p in points], marker=".", label=name
+            )[0]
+            axes.plot(
+                max(result["shipped"][name], 0.05), 100 * result["shipped"]["found"], "o", ms=9, color=line.get_color()
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("false events an hour (0.05 stands for none)")
+        axes.set_ylabel("actions found, %")
+        axes.set_title(f"{result['model']}: ambient motion against {result['data']}; large dots: as shipped")
+        axes.grid(alpha=0.3)
+        axes.legend()
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

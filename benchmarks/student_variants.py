@@ -23,9 +23,9 @@ from typing import Any
 
 import torch
 from emulated_pi import EmulationError
+from picture import picture
 
 from asma_edge.errors import AsmaError
-from asma_edge.extras import require
 from asma_edge.files import atomic_file
 from asma_edge.hardware import describe_machine
 from asma_trainer.data.dataset import PreparedDataset
@@ -177,34 +177,23 @@ def plot(
     path: Path, rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Mapping[str, Mapping[str, float]]]
 ) -> None:
     """int8 accuracies, a panel a data set, against {variant: {processor: counts}}."""
-    require("matplotlib", "viz")
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams["svg.hashsalt"] = "asma-edge"
     found = list(summaries(rows))
     names = list(dict.fromkeys(row["data"] for row in found))
-    figure, panels = plt.subplots(1, len(names), figsize=(5 * len(names), 4), constrained_layout=True, squeeze=False)
-    for panel, name in zip(panels[0], names, strict=True):
-        for processor, marker in (("a72", "o"), ("a76", "s")):
-            same = [row for row in found if row["data"] == name]
-            millions = [counts[row["variant"]][processor]["update"] / 1e6 for row in same]
-            accuracy = [100 * row["int8"] for row in same]
-            spread = [100 * (row["int8_deviation"] or 0.0) for row in same]
-            panel.errorbar(millions, accuracy, spread, fmt=marker, capsize=3, alpha=0.8, label=processor.upper())
-            for x, y, row in zip(millions, accuracy, same, strict=True):
-                panel.annotate(row["variant"], (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
-        panel.set_title(name)
-        panel.set_xlabel("million instructions of a whole update")
-        panel.grid(alpha=0.3)
-    panels[0][0].set_ylabel("int8 accuracy of whole clips, %")
-    panels[0][-1].legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
+    with picture(path, (5 * len(names), 4), len(names)) as panels:
+        for panel, name in zip(panels, names, strict=True):
+            for processor, marker in (("a72", "o"), ("a76", "s")):
+                same = [row for row in found if row["data"] == name]
+                millions = [counts[row["variant"]][processor]["update"] / 1e6 for row in same]
+                accuracy = [100 * row["int8"] for row in same]
+                spread = [100 * (row["int8_deviation"] or 0.0) for row in same]
+                panel.errorbar(millions, accuracy, spread, fmt=marker, capsize=3, alpha=0.8, label=processor.upper())
+                for x, y, row in zip(millions, accuracy, same, strict=True):
+                    panel.annotate(row["variant"], (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
+            panel.set_title(name)
+            panel.set_xlabel("million instructions of a whole update")
+            panel.grid(alpha=0.3)
+        panels[0].set_ylabel("int8 accuracy of whole clips, %")
+        panels[-1].legend()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

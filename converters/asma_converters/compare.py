@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from asma_converters.errors import ConversionError, GateError
-from asma_converters.few_clips import IntArray, evenly
+from asma_converters.few_clips import evenly
 from asma_converters.gates import Gate, describe, judge
 from asma_converters.parallel import in_parts
 from asma_edge.fusion import fuse
 from asma_edge.skeleton import FloatArray
+from asma_trainer.data.dataset import IntArray
 
 Logits = Mapping[str, FloatArray]  # {network: (n, K)}
 

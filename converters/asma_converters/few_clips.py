@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
-
-IntArray = npt.NDArray[np.int64]
+from asma_trainer.data.dataset import IntArray
 
 
 def evenly(count: int, most: int) -> IntArray:

@@ -32,7 +32,7 @@ from asma_trainer.models.backbone import Encoders
 from asma_trainer.recipe.recipe import Recipe
 from asma_trainer.recipe.sections import EncoderConfig
 from asma_trainer.recipe.values import build, changed
-from asma_trainer.tensor_file import read_tensors
+from asma_trainer.tensor_file import read_tensors, tensor_bytes
 from asma_trainer.typed import check_typed
 from asma_trainer.vocabulary import Sampling
 
@@ -113,7 +113,7 @@ class EncoderFile:
         for stream, tensors in self.weights.items():
             for name, tensor in tensors.items():
                 found.update(f"{stream} {name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+                found.update(tensor_bytes(tensor))
         return found.hexdigest()
 
     def text(self) -> str:

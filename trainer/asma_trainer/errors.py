@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from asma_edge.errors import AsmaError
+
+T = TypeVar("T")
 
 
 class DataError(AsmaError):
@@ -19,3 +24,20 @@ class CheckpointError(AsmaError):
 
 class LicenceError(AsmaError):
     """The licence of data does not allow what is asked for."""
+
+
+def look_up(known: Mapping[str, T], name: str, what: str, hint: str) -> T:
+    """What a recipe or a command means by a name.
+
+    Args:
+        known: {name: what it stands for}.
+        name: that was given.
+        what: is wrong where it is not known.
+        hint: what to do then.
+
+    Raises:
+        RecipeError: it is not known.
+    """
+    if name not in known:
+        raise RecipeError(what, expected="one of " + ", ".join(known), got=name, hint=hint)
+    return known[name]

@@ -133,10 +133,18 @@ class Run:
         Raises:
             DataError: several people in clips that device students would learn from: at once, not hours later.
         """
+        self.check_people()
+        for name in self.recipe.stages:
+            self._run(name)
+
+    def check_people(self) -> None:
+        """Refuse several people in clips that a stage of the recipe would train device students on.
+
+        Raises:
+            DataError: there are such clips.
+        """
         if any(stage.students for stage in self._stages):
             check_people(self.dataset, self.recipe)
-        for stage in self.recipe.stages:
-            self.stage(stage)
 
     def stage(self, name: StageName) -> None:
         """Run one stage to its end; finished work is not repeated.
@@ -146,6 +154,9 @@ class Run:
         """
         if name != "evaluate" and STAGE[name].students:
             check_people(self.dataset, self.recipe)
+        self._run(name)
+
+    def _run(self, name: StageName) -> None:
         if name == "evaluate":
             if self.compute.main:
                 self.evaluate()

@@ -30,7 +30,7 @@ from asma_trainer.evaluation.results import rows_of
 from asma_trainer.models.stgcn import STGCNConfig
 from asma_trainer.models.student import Student
 from asma_trainer.recipe.recipe import Recipe
-from asma_trainer.tensor_file import read_tensors
+from asma_trainer.tensor_file import read_tensors, tensor_bytes
 from asma_trainer.vocabulary import Sampling, StudentKind
 
 KIND = "asma-student"
@@ -308,7 +308,6 @@ def _digest(values: Mapping[str, Any]) -> str:
     def describe(value: object) -> str:
         if not isinstance(value, torch.Tensor):
             return repr(value)
-        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data.tobytes()).hexdigest()}"
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(tensor_bytes(value)).hexdigest()}"
 
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=describe).encode()).hexdigest()

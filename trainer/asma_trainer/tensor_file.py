@@ -36,6 +36,11 @@ def read_tensors(path: Path, kind: str, device: torch.device | str = "cpu", limi
     return values
 
 
+def tensor_bytes(tensor: torch.Tensor) -> bytes:
+    """The numbers of a tensor in their order, as digests take them."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
 def _check_size(file: BinaryIO, limit: int) -> None:
     """Refuse an archive that is large, or would be once unpacked; `torch.load` unpacks whatever it is given."""
     try:

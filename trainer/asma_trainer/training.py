@@ -11,7 +11,6 @@ from typing import Any, Literal
 from asma_trainer.budget import duration_text, estimate, estimate_text, measure_costs, within
 from asma_trainer.data.automatic import fit_recipe
 from asma_trainer.data.dataset import PreparedDataset
-from asma_trainer.data.fit import check_people
 from asma_trainer.engine.compute import Compute, compute
 from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.recipe.recipe import Recipe, read_recipe
@@ -135,8 +134,7 @@ def open_run(
         )
     if where.world > 1 or not (estimating or budget_s is not None):
         return run
-    if any(STAGE[name].students for name in full.stages if name != "evaluate"):
-        check_people(dataset, full)
+    run.check_people()
     costs = measure_costs(run)
     if budget_s is not None:
         run = Run(folder, dataset, within(full, costs, budget_s), where)

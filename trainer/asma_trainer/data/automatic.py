@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from asma_trainer.architecture import receptive_field
-from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.splits import test_of
 from asma_trainer.errors import DataError, RecipeError
 from asma_trainer.recipe.recipe import Recipe, build_recipe
@@ -83,10 +83,18 @@ def tests_for(train: str, splits: Collection[str]) -> tuple[str, ...]:
     return (first, *sorted(name for name in splits if name.startswith(f"{first}-")))
 
 
+def _training_split(values: Values) -> str:
+    return value_at(values, "data.train") or Recipe().data.train
+
+
+def _training_clips(dataset: PreparedDataset, values: Values) -> IntArray:
+    return dataset.split(_training_split(values), "data.train")
+
+
 def _test(dataset: PreparedDataset, values: Values) -> list[str]:
-    train = value_at(values, "data.train") or "train"
+    train = _training_split(values)
     filled = [name for name, clips in dataset.splits.items() if len(clips)]
-    dataset.split(train, "data.train")
+    _training_clips(dataset, values)  # refuses a split that is not there
     found = tests_for(train, filled)
     if not found and set(value_at(values, "stages") or Recipe().stages) <= {"pretrain"}:
         return list(Recipe().data.test)  # which is asked for nothing
@@ -107,7 +115,7 @@ def _idle_label(dataset: PreparedDataset, _values: Values) -> str | None:
 
 def _seconds(dataset: PreparedDataset, values: Values) -> float:
     """How long an action takes: the median of the training clips in which something happens."""
-    clips = dataset.split(value_at(values, "data.train") or "train", "data.train")
+    clips = _training_clips(dataset, values)
     idle = value_at(values, "student.idle_label")
     active = [clip for clip in clips if idle is None or dataset.class_of(clip) != idle]
     return min(float(np.median(dataset.lengths[active or clips])) / dataset.info.fps, _LONGEST_WINDOW_S)
@@ -144,7 +152,7 @@ def _by_units(metres: Any, pixels: Any) -> Rule:
 
 def _steps(stage: str) -> Rule:
     def rule(dataset: PreparedDataset, values: Values) -> int:
-        clips = len(dataset.split(value_at(values, "data.train") or "train", "data.train"))
+        clips = len(_training_clips(dataset, values))
         factor = min(max(math.sqrt(clips / _CLIPS), 1 / _STEPS_FACTOR), _STEPS_FACTOR)
         return round(factor * _STEPS[stage])
 

@@ -20,7 +20,7 @@ from asma_trainer.recipe.sections import DataConfig
 
 def present(clip: FloatArray) -> list[int]:
     """The people who are seen in a clip (T, M, V, 3), if only for a moment."""
-    return np.flatnonzero(_seen(clip).any(axis=0)).tolist()
+    return _people(_seen(clip))
 
 
 def bodies(clip: FloatArray) -> list[FloatArray]:
@@ -28,14 +28,19 @@ def bodies(clip: FloatArray) -> list[FloatArray]:
 
     Frames before anybody is seen are left out, as the device skips them.
     """
-    first = int(_seen(clip).any(axis=1).argmax())
-    return [clip[first:, person] for person in present(clip) or [0]]
+    seen_TM = _seen(clip)
+    first = int(seen_TM.any(axis=1).argmax())
+    return [clip[first:, person] for person in _people(seen_TM) or [0]]
 
 
 def _seen(clip: FloatArray) -> npt.NDArray[np.bool_]:
     """(T, M) whether a person has a joint in a frame."""
     missing_TMV: npt.NDArray[np.bool_] = np.asarray(np.isnan(clip).any(axis=-1), dtype=np.bool_)
     return np.asarray(~missing_TMV.all(axis=-1), dtype=np.bool_)
+
+
+def _people(seen_TM: npt.NDArray[np.bool_]) -> list[int]:
+    return np.flatnonzero(seen_TM.any(axis=0)).tolist()
 
 
 def preprocess_spec(dataset: PreparedDataset, data: DataConfig) -> PreprocessSpec:

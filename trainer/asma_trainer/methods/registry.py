@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asma_trainer.errors import RecipeError
+from asma_trainer.errors import RecipeError, look_up
 from asma_trainer.methods.aimclr import AimCLR
 from asma_trainer.methods.asma import Asma
 from asma_trainer.methods.base import Method
@@ -31,14 +31,7 @@ def method_of(recipe: Recipe) -> type[Method]:
         RecipeError: there is none of this name.
     """
     name = recipe.pretrain.method
-    if name not in METHODS:
-        raise RecipeError(
-            f"unknown method '{name}'",
-            expected="one of " + ", ".join(METHODS),
-            got=name,
-            hint="correct pretrain.method in the recipe",
-        )
-    return METHODS[name]
+    return look_up(METHODS, name, f"unknown method '{name}'", "correct pretrain.method in the recipe")
 
 
 def check_method(recipe: Recipe, clips: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asma_edge.skeleton import Layout
-from asma_trainer.errors import RecipeError
+from asma_trainer.errors import look_up
 from asma_trainer.models.backbone import Backbone
 from asma_trainer.models.dgcnn import dgcnn
 from asma_trainer.models.gin import gin
@@ -21,11 +21,4 @@ def backbone(name: str) -> Callable[[Layout, EncoderConfig], Backbone]:
     Raises:
         RecipeError: there is none.
     """
-    if name not in BACKBONES:
-        raise RecipeError(
-            f"unknown backbone '{name}'",
-            expected="one of " + ", ".join(BACKBONES),
-            got=name,
-            hint="correct encoder.backbone in the recipe",
-        )
-    return BACKBONES[name]
+    return look_up(BACKBONES, name, f"unknown backbone '{name}'", "correct encoder.backbone in the recipe")

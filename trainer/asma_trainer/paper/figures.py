@@ -17,7 +17,7 @@ from asma_edge.preprocess import Preprocessor
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.labels import labelled_clips
 from asma_trainer.data.windows import bodies, preprocess_spec, whole_clip
-from asma_trainer.errors import DataError, RecipeError
+from asma_trainer.errors import DataError, look_up
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import class_accuracies
 from asma_trainer.evaluation.scores import Scores, student_features, teacher_features
@@ -61,14 +61,7 @@ def drawing(number: str) -> Drawing:
     Raises:
         RecipeError: there is none.
     """
-    if number not in FIGURES:
-        raise RecipeError(
-            f"no figure {number}",
-            expected="one of " + ", ".join(FIGURES),
-            got=number,
-            hint="Figure 2 is a drawing of the method",
-        )
-    return FIGURES[number]
+    return look_up(FIGURES, number, f"no figure {number}", "Figure 2 is a drawing of the method")
 
 
 def runs_behind(order: Order, number: str) -> Plan | None:
@@ -126,13 +119,14 @@ def _write(path: Path, title: str, rows: Sequence[Sequence[Panel]]) -> None:
 
 def _degree_and_motion(order: Order, _trained: Sequence[Figures]) -> Rows:
     """Joints by their degree, and how much each moves in some actions."""
-    recipe, info = order.given().recipe, order.dataset.info
-    data, clips = recipe.data, labelled_clips(order.dataset, order.dataset.split(recipe.data.train), recipe.labels)
+    recipe, info = order.base, order.dataset.info
+    data, train = recipe.data, order.dataset.split(recipe.data.train, "data.train")
+    clips = labelled_clips(order.dataset, train, recipe.labels)
     classes = np.unique(order.dataset.label[clips])
     shown = classes[np.linspace(0, len(classes) - 1, min(_ACTIONS, len(classes))).round().astype(int)]
     kinds = sorted({int(degree) for degree in info.layout.degrees})
     groups = [kinds.index(int(degree)) for degree in info.layout.degrees]
-    frames = _whole(order.dataset, order.dataset.split(data.train)[:1], data)[0]
+    frames = _whole(order.dataset, train[:1], data)[0]
     graph = skeleton("Joints by degree", info.layout, frames[0, :, :2], groups, info.units == "metres")
     unit, motion = "torso lengths" if "scale" in data.preprocess else info.units, []
     for number in shown:

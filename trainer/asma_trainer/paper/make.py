@@ -21,7 +21,7 @@ from asma_edge.files import atomic_file
 from asma_edge.fusion import FUSED
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import Compute
-from asma_trainer.errors import CheckpointError, DataError, RecipeError
+from asma_trainer.errors import CheckpointError, DataError, RecipeError, look_up
 from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
@@ -108,14 +108,9 @@ def plan(order: Order, number: str) -> Plan:
     Raises:
         RecipeError: there is no such table, or the recipe allows no row.
     """
-    if number not in TABLES:
-        raise RecipeError(
-            f"no table {number}",
-            expected="one of " + ", ".join(TABLES),
-            got=number,
-            hint="Table 2, of times on a device, is made by `asma-edge profile`",
-        )
-    return _possible(order, f"table-{number}", TABLES[number](order.given()))
+    hint = "Table 2, of times on a device, is made by `asma-edge profile`"
+    table = look_up(TABLES, number, f"no table {number}", hint)
+    return _possible(order, f"table-{number}", table(order.given()))
 
 
 def plan_figure(order: Order, number: str) -> Plan:
