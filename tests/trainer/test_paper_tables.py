@@ -17,6 +17,7 @@ from asma_trainer.errors import CheckpointError, RecipeError
 from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
+from asma_trainer.paper.comparisons import ALL_TABLES
 from asma_trainer.paper.definitions import Cell, Figures, Given, Setting, Table
 from asma_trainer.paper.make import Order, changed_recipe, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
@@ -49,7 +50,7 @@ def order(waves: PreparedDataset, tiny_recipe: Callable[..., Recipe], tmp_path: 
 
 
 def all_tables(given: Given) -> Iterator[tuple[str, Table]]:
-    for names, tables in (("table", TABLES), ("figure", SWEPT_FIGURES)):
+    for names, tables in (("table", ALL_TABLES), ("figure", SWEPT_FIGURES)):
         for number, define in tables.items():
             yield f"{names}-{number}", define(given)
 
