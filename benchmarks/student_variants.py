@@ -97,10 +97,10 @@ def row_of(folder: Path, variant: str, data: Path, recipe: Recipe, convert: bool
         "clip_macs": count_macs(student.layout, config, student.window, **cost),
         "frame_macs": count_frame_macs(student.layout, config, **cost),
     }
-    return row | (converted(folder, student, data, recipe) if convert else {})
+    return row | (converted(folder, student, PreparedDataset.open(data), recipe) if convert else {})
 
 
-def converted(folder: Path, student: StudentFile, data: Path, recipe: Recipe) -> dict[str, Any]:
+def converted(folder: Path, student: StudentFile, dataset: PreparedDataset, recipe: Recipe) -> dict[str, Any]:
     """Accuracy and size of the int8 bundle; measured once a student."""
     known, source = folder / "int8.json", folder / "student.pt"
     if not (known.exists() and known.stat().st_mtime > source.stat().st_mtime):
@@ -109,7 +109,6 @@ def converted(folder: Path, student: StudentFile, data: Path, recipe: Recipe) ->
 
         path = folder / "int8.tflite"
         report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
-        dataset = PreparedDataset.open(data)
         clips = dataset.split(recipe.data.test[0])
         scores = bundle_scores(Recognizer.load(path), dataset, clips)
         found = {"int8": top1(scores, dataset.label[clips]), "model_bytes": report.model_bytes}

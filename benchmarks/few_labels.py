@@ -1,0 +1,287 @@
+"""One data set, one seed, few labels: what `label_efficiency.py` measures.
+
+Everything is in the joints that the sets share (body13), so that encoders of one set can start another. A seed draws
+the clips that keep their labels, the same for all rows; encoders are pretrained once a seed and start, for all numbers
+of clips. Files lie in OUT/data (the sets in body13, and the pools), OUT/SET/seed-N/START (pretraining, probes) and
+OUT/SET/seed-N/START/clips-M.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from student_variants import converted
+
+from asma_edge.extras import require
+from asma_edge.files import atomic_file
+from asma_edge.fusion import FUSED
+from asma_edge.preprocess import Preprocessor
+from asma_edge.skeleton import get_layout
+from asma_trainer.curate.pool import PoolSettings, pool_datasets
+from asma_trainer.data.dataset import UNLABELLED, IntArray, PreparedDataset
+from asma_trainer.data.labels import labelled_clips, labelled_split
+from asma_trainer.data.windows import bodies, preprocess_spec, whole_clip
+from asma_trainer.engine.compute import Compute
+from asma_trainer.evaluation.evaluator import Evaluator
+from asma_trainer.evaluation.metrics import top1
+from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
+from asma_trainer.evaluation.scores import Scores, encoder_features, with_fused
+from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.recipe.sections import LabelsConfig
+from asma_trainer.run import Run
+from asma_trainer.stages.align import trained_teacher
+from asma_trainer.stages.finetune import Finetuning
+from asma_trainer.stages.pretrain import first_encoders
+from asma_trainer.stages.registry import STAGE
+from asma_trainer.vocabulary import StageName
+
+RECIPE = "device-irds"
+LAYOUT = "body13"
+SCRATCH, OWN, POOL = STARTS = ("scratch", "own", "pool")
+ALL_CLIPS = 0  # as labels.clips has it: nobody loses a label
+_COMMON: dict[str, Any] = {
+    "data.test": ["test"], "evaluate.stride": 17, "evaluate.score_stride": 17, "mask.joints": 5,
+    "encoder.input_norm": "scale", "encoder.channels": [16, 16, 32, 64], "encoder.strides": [1, 2, 2, 1], "distill.label_weight": 0.0,
+}  # fmt: skip
+# What a set needs, by the name of its folder. UTD-MHAD's circles turn round in a mirror. Northwestern-UCLA is seen from
+# another camera, and its actions take a second.
+_OF_SET: dict[str, dict[str, Any]] = {
+    "utd_mhad": {"augment.flip": 0.0},
+    "nw_ucla": {"data.fps": 30.0, "data.preprocess": ["fill", "centre", "scale", "view"]},
+}
+_BY_CORRECTNESS = ("ui_prmd",)
+_INCORRECT = "_inc"  # ends the names of UI-PRMD's clips that were performed incorrectly
+_RIDGE_FRAMES = 32
+_RIDGE_ALPHA = 10.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Steps of the trainings, of 32 clips in pretraining and alignment, else of 8."""
+
+    pretrain: int = 500
+    align: int = 100
+    student: int = 600
+
+
+def prepare(sources: Sequence[PreparedDataset], name: str, out: Path) -> tuple[PreparedDataset, Path]:
+    """The set of a name in the shared joints, and the path of the pool of all others; written once.
+
+    Raises:
+        DataError: the sets do not go together.
+    """
+    own, pool = out / "data" / name, out / "data" / f"without-{name}"
+    for path, chosen in ((own, True), (pool, False)):
+        members = [source for source in sources if (source.path.name == name) == chosen]
+        if members and not path.exists():
+            pool_datasets(members, path, PoolSettings(get_layout(LAYOUT)))
+    dataset = PreparedDataset.open(own)
+    return (by_correctness(dataset) if name in _BY_CORRECTNESS else dataset), pool
+
+
+def by_correctness(dataset: PreparedDataset) -> PreparedDataset:
+    """Each class in two: performed correctly, and incorrectly, as the names of the clips say."""
+    info, wrong = dataset.info, np.char.endswith(dataset.name, _INCORRECT)
+    label = np.where(dataset.label == UNLABELLED, UNLABELLED, 2 * dataset.label + wrong)
+    classes = tuple(f"{name}{how}" for name in info.classes for how in ("", ", incorrect"))
+    mirror = tuple(2 * label + wrong for label in info.mirror_labels for wrong in (0, 1))
+    return dataclasses.replace(
+        dataset, label=label, info=dataclasses.replace(info, classes=classes, mirror_labels=mirror)
+    )
+
+
+def training_split(dataset: PreparedDataset, name: str) -> str:
+    """``train``, or where test clips have copies in it, what is left without them."""
+    leak_free = f"{name}-train-leak-free"
+    return leak_free if leak_free in dataset.splits else "train"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A data set and a seed.
+
+    Attributes:
+        name: of the set.
+        dataset: in the shared joints.
+        pool: folder of the other sets' pool.
+        folder: of all runs of the seed.
+    """
+
+    name: str
+    dataset: PreparedDataset
+    pool: Path
+    folder: Path
+    seed: int
+    streams: tuple[str, ...]
+    budget: Budget
+    compute: Compute
+
+    def recipe(self, stages: Sequence[str], clips: int = ALL_CLIPS, more: Mapping[str, Any] | None = None) -> Recipe:
+        """Settings of a run that sees the labels of so many clips a class; the same ones whatever else it does."""
+        steps = self.budget
+        return load_recipe(
+            RECIPE,
+            {
+                **_COMMON, "data.train": training_split(self.dataset, self.name), **_OF_SET.get(self.name, {}),
+                "seed": self.seed, "stages": list(stages), "streams": list(self.streams),
+                "fusion": [1.0] * len(self.streams), "labels.clips": clips, "labels.seed": self.seed,
+                **_schedule("pretrain", steps.pretrain), **_schedule("align", steps.align),
+                **_schedule("distill", steps.student), **_schedule("baseline", steps.student), **(more or {}),
+            },
+        )  # fmt: skip
+
+    def labelled(self, clips: int) -> IntArray:
+        """The training clips that keep their labels."""
+        split = self.dataset.split(training_split(self.dataset, self.name))
+        return labelled_clips(self.dataset, split, LabelsConfig(clips=clips, seed=self.seed))
+
+    def pretrained(self, start: str) -> Path | None:
+        """The folder of the run whose encoders a start takes, run to its end; None: it takes new ones."""
+        if start == SCRATCH:
+            return None
+        folder, recipe, dataset = self.folder / start, self.recipe(["pretrain"]), self.dataset
+        if start == POOL:
+            dataset = PreparedDataset.open(self.pool)
+            recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, train="train"))
+        Run(folder, dataset, recipe, self.compute).stages()
+        return folder
+
+    def ridge(self, counts: Sequence[int]) -> list[float]:
+        """Test accuracy by numbers of labelled clips of a ridge regression on joints, without any network."""
+        classifier = require("sklearn.linear_model", "figures").RidgeClassifier(alpha=_RIDGE_ALPHA)
+        test = labelled_split(self.dataset, "test")
+
+        def measure() -> list[float]:
+            joints, found = self._joints(), []
+            for clips in counts:
+                seen = self.labelled(clips)
+                classifier.fit(joints[seen], self.dataset.label[seen])
+                found.append(float((classifier.predict(joints[test]) == self.dataset.label[test]).mean()))
+            return found
+
+        values: list[float] = self._known(self.folder / "ridge.json", list(counts), measure)
+        return values
+
+    def _joints(self) -> npt.NDArray[np.float32]:
+        """(N, F) the first person's joints in a few frames of every clip, preprocessed as networks see them."""
+        recipe = self.recipe(["pretrain"])
+        spec, layout = preprocess_spec(self.dataset, recipe.data), self.dataset.info.layout
+        rows = [
+            whole_clip(Preprocessor(spec, layout)(bodies(self.dataset.clip(number))[0]), _RIDGE_FRAMES)[1:].reshape(-1)
+            for number in range(len(self.dataset))
+        ]
+        return np.stack(rows)
+
+    def probes(self, start: str, counts: Sequence[int]) -> dict[str, list[float]]:
+        """{"linear" or "1-NN": test accuracy by numbers of labelled clips} of a start's frozen encoders."""
+        run = self._run(start, ["finetune"], ALL_CLIPS, 1)
+
+        def measure() -> dict[str, list[float]]:
+            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
+            encoders = {stream: run.untrained(stream) if start == SCRATCH else first_encoders(run, stream)
+                        for stream in self.streams}  # fmt: skip
+            features = {}
+            for stream, several in encoders.items():
+                function = encoder_features(several.to(self.compute.device).eval(), self.dataset.info, stream)
+                features[stream] = (evaluator.features(evaluator.train, function),
+                                    evaluator.features(evaluator.clips, function))  # fmt: skip
+            found: dict[str, list[float]] = {}
+            for clips in counts:
+                for name, scores in self._probed(evaluator, features, self.labelled(clips)).items():
+                    found.setdefault(name, []).append(top1(scores, evaluator.label))
+            return found
+
+        key = [list(counts), *(run.digest("finetune", stream) for stream in self.streams)]
+        values: dict[str, list[float]] = self._known(self.folder / start / "probes.json", key, measure)
+        return values
+
+    def _probed(
+        self, evaluator: Evaluator, features: Mapping[str, tuple[Scores, Scores]], labelled: IntArray
+    ) -> dict[str, Scores]:
+        """Fused scores of the test clips by (training, test) features of each stream."""
+        seen, label = np.isin(evaluator.train, labelled), self.dataset.label[labelled]
+        classes, recipe = len(self.dataset.info.classes), evaluator.recipe
+        linear, nearest = {}, {}
+        for stream, (train, test) in features.items():
+            linear[stream] = linear_probe(train[seen], label, test, recipe, classes)
+            nearest[stream] = nearest_neighbour(train[seen], label, test, classes)
+        return {
+            name: with_fused(scores, recipe.stream_weights)[FUSED]
+            for name, scores in (("linear", linear), ("1-NN", nearest))
+        }
+
+    def fine_tuned(self, start: str, clips: int, steps: int) -> float:
+        """Test accuracy of the fine-tuned encoders; the scores of both, and of all streams, are added."""
+        run = self._run(start, ["finetune"], clips, steps)
+        run.stages()
+
+        def measure() -> float:
+            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
+            modules: dict[str, Finetuning] = {stream: run.trained("finetune", stream) for stream in self.streams}
+            names = next(iter(modules.values())).encoders
+            scores = [evaluator.classify({s: module.headed(name) for s, module in modules.items()}) for name in names]
+            return top1(np.sum([each[FUSED] for each in scores], axis=0), evaluator.label)
+
+        value: float = self._known(run.folder / "fine-tuned.json", self._key(run, "finetune"), measure)
+        return value
+
+    def distilled(self, start: str, clips: int, steps: int) -> dict[str, float]:
+        """Test accuracy of the teacher on fine-tuned encoders, and of the int8 student that learns from it on all
+        training clips, with labels and without.
+        """
+        run = self._run(start, ["finetune", "align", "distill"], clips, steps)
+        run.stages()
+
+        def measure() -> dict[str, float]:
+            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
+            teachers = {stream: trained_teacher(run, stream) for stream in self.streams}
+            return {
+                "teacher": top1(evaluator.classify(teachers)[FUSED], evaluator.label),
+                "student, distilled": converted(run.folder, run.student, self.dataset, run.recipe)["int8"],
+            }
+
+        values: dict[str, float] = self._known(run.folder / "distilled.json", self._key(run, "distill"), measure)
+        return values
+
+    def label_only(self, clips: int) -> float:
+        """Test accuracy of the int8 student that learns from the labels alone."""
+        run = Run(self.folder / "labels" / _clips(clips), self.dataset, self.recipe(["baseline"], clips), self.compute)
+        run.stages()
+        value: float = converted(run.folder, run.student, self.dataset, run.recipe)["int8"]
+        return value
+
+    def _run(self, start: str, stages: Sequence[str], clips: int, steps: int) -> Run:
+        """The run, not yet trained, that fine-tunes from a start for so many steps, and goes on from there."""
+        source = self.pretrained(start)
+        more = _schedule("finetune", steps) | ({"pretrain.source": str(source.resolve())} if source else {})
+        folder = self.folder / start / _clips(clips) / f"steps-{steps}"
+        return Run(folder, self.dataset, self.recipe(stages, clips, more), self.compute)
+
+    def _key(self, run: Run, stage: StageName) -> list[Any]:
+        return [run.recipe.evaluate.score_stride, *(run.digest(stage, unit) for unit in STAGE[stage].units(run.recipe))]
+
+    def _known(self, path: Path, key: list[Any], measure: Callable[[], Any]) -> Any:
+        """What was measured under this key, now or in an earlier call."""
+        if path.exists():
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values["key"] == key:
+                return values["found"]
+        found = measure()
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps({"key": key, "found": found}), encoding="utf-8")
+        return found
+
+
+def _schedule(stage: str, steps: int) -> dict[str, int]:
+    return {f"{stage}.steps": steps, f"{stage}.warmup": steps // 20}
+
+
+def _clips(clips: int) -> str:
+    return f"clips-{clips or 'all'}"
