@@ -3,10 +3,10 @@
 
 Rows are starts: new encoders (scratch), pretrained on the set's own training people (own), or on all other sets (pool);
 each with frozen encoders (a linear probe, 1-NN) and fine-tuned at schedules of several lengths. A ridge regression on
-joints is the floor. With --students: int8 students from labels alone, and distilled from each start's fine-tuned teacher
-on all training clips. A seed draws the same clips for all rows. Seeds take turns over all sets, and the table is written
-anew after every run: OUT/table.json and OUT/table.md. The same command, with more counts, schedules or seeds as well,
-continues where it was interrupted.
+joints is the floor. With --students: int8 students from labels alone, and distilled from each start's fine-tuned
+teacher on all training clips. A seed draws the same clips for all rows. Seeds take turns over all sets, and the table
+is written anew after every run: OUT/table.json and OUT/table.md. The same command, with more counts, schedules or seeds
+as well, continues where it was interrupted.
 
     python benchmarks/label_efficiency.py --data data/irds data/ui_prmd data/utd_mhad data/nw_ucla
         --more data/bandai_motion [--counts 1 2 5 10 all] [--tuned 1 2 10 all] [--students 2 10] [--steps 300 1500]
@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     budget = Budget(pretrain=options.pretrain_steps, student=options.student_steps)
     rows: list[dict[str, Any]] = []
     try:
-        sources = [PreparedDataset.open(path) for path in (*options.data, *options.more)]
+        sources = [PreparedDataset.open(path) for path in dict.fromkeys((*options.data, *options.more))]
         prepared = {path.name: prepare(sources, path.name, options.out) for path in options.data}
         with compute("cpu", options.precision) as where:
             for seed in options.seeds:
