@@ -48,8 +48,8 @@ SCRATCH, OWN, POOL = STARTS = ("scratch", "own", "pool")
 ALL_CLIPS = 0  # as labels.clips has it: nobody loses a label
 _COMMON: dict[str, Any] = {
     "data.test": ["test"], "evaluate.stride": 17, "evaluate.score_stride": 17, "mask.joints": 5,
-    "encoder.input_norm": "scale", "encoder.channels": [16, 16, 32, 64], "encoder.strides": [1, 2, 2, 1],
-    "distill.label_weight": 0.0,
+    "mask.low_degree": "inverse", "encoder.input_norm": "scale", "encoder.channels": [16, 16, 32, 64],
+    "encoder.strides": [1, 2, 2, 1], "distill.label_weight": 0.0,
 }  # fmt: skip
 # What a set needs, by the name of its folder. UTD-MHAD's circles turn round in a mirror. Northwestern-UCLA is seen from
 # another camera, and its actions take a second.

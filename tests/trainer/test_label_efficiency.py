@@ -12,7 +12,7 @@ import few_labels
 import label_efficiency
 import numpy as np
 import pytest
-from few_labels import Budget, Trial, by_correctness, prepare
+from few_labels import Budget, Trial, by_correctness, prepare, training_split
 
 from asma_edge.skeleton import get_layout
 from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, PreparedDataset
@@ -78,6 +78,12 @@ def test_correctness_doubles_the_classes(waves: PreparedDataset) -> None:
     assert split.label[:4].tolist() == [0, 3, 4, UNLABELLED]
 
 
+def test_copies_of_test_clips_are_not_trained_on(waves: PreparedDataset) -> None:
+    splits = {**waves.splits, "a-train-leak-free": waves.splits["train"][1:]}
+    assert training_split(dataclasses.replace(waves, splits=splits), "a") == "a-train-leak-free"
+    assert training_split(waves, "a") == "train"
+
+
 def test_gains_are_of_the_same_seeds() -> None:
     def row(measure: str, start: str, seed: int, accuracy: float) -> dict[str, Any]:
         return {"data": "d", "measure": measure, "start": start, "clips": 2, "seed": seed, "accuracy": accuracy}
@@ -105,31 +111,9 @@ def test_unusable_numbers_of_clips_are_refused(text: str, capsys: pytest.Capture
 def test_a_series_continues(
     sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "--data",
-        str(sets[0]),
-        "--more",
-        *map(str, sets),
-        "--out",
-        str(tmp_path),
-        "--seeds",
-        "0",
-        "--steps",
-        "2",
-    ]
-    arguments += [
-        "--counts",
-        "2",
-        "all",
-        "--tuned",
-        "2",
-        "--students",
-        "2",
-        "--pretrain-steps",
-        "2",
-        "--student-steps",
-        "2",
-    ]
+    arguments = ["--data", str(sets[0]), "--more", *map(str, sets), "--out", str(tmp_path)]
+    arguments += "--seeds 0 --counts 2 all --tuned 2 --students 2".split()
+    arguments += "--steps 2 --pretrain-steps 2 --student-steps 2".split()
     assert label_efficiency.main(arguments) == 0
     rows = json.loads((tmp_path / "table.json").read_text())["runs"]
     frozen = [row for row in rows if row["measure"] in ("linear", "1-NN")]
