@@ -2,8 +2,8 @@
 
 Everything is in the joints that the sets share (body13), so that encoders of one set can start another. A seed draws
 the clips that keep their labels, the same for all rows; encoders are pretrained once a seed and start, for all numbers
-of clips. Files lie in OUT/data (the sets in body13, and the pools), OUT/SET/seed-N/START (pretraining, probes) and
-OUT/SET/seed-N/START/clips-M.
+of clips. Files lie in OUT/data (the sets in body13, and the pools), OUT/SET/START (pretraining, frozen features) and
+OUT/SET/seed-N (what learns from labels).
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class Trial:
         name: of the set.
         dataset: in the shared joints.
         pool: folder of the other sets' pool.
-        folder: of all runs of the seed.
+        folder: of all runs of the set.
+        seed: draws the labelled clips; of what learns from them.
+        encoders_seed: of the encoders before they see labels.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Trial:
     pool: Path
     folder: Path
     seed: int
+    encoders_seed: int
     streams: tuple[str, ...]
     budget: Budget
     compute: Compute
@@ -147,7 +150,8 @@ class Trial:
         """The folder of the run whose encoders a start takes, run to its end; None: it takes new ones."""
         if start == SCRATCH:
             return None
-        folder, recipe, dataset = self.folder / start, self.recipe(["pretrain"]), self.dataset
+        folder = self.folder / start / f"seed-{self.encoders_seed}"
+        recipe, dataset = self.recipe(["pretrain"], more={"seed": self.encoders_seed}), self.dataset
         if start == POOL:
             dataset = PreparedDataset.open(self.pool)
             recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, train="train"))
@@ -167,7 +171,7 @@ class Trial:
                 found.append(float((classifier.predict(joints[test]) == self.dataset.label[test]).mean()))
             return found
 
-        values: list[float] = self._known(self.folder / "ridge.json", list(counts), measure)
+        values: list[float] = self._known(self._folder / "ridge.json", list(counts), measure)
         return values
 
     def _joints(self) -> npt.NDArray[np.float32]:
@@ -182,41 +186,43 @@ class Trial:
 
     def probes(self, start: str, counts: Sequence[int]) -> dict[str, list[float]]:
         """{"linear" or "1-NN": test accuracy by numbers of labelled clips} of a start's frozen encoders."""
-        run = self._run(start, ["finetune"], ALL_CLIPS, 1)
+        evaluator = Evaluator(self.dataset, self.recipe(["finetune"]), self.compute)
+        label, classes = self.dataset.label, len(self.dataset.info.classes)
+        frozen = self._features(start, evaluator)
 
-        def measure() -> dict[str, list[float]]:
-            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
-            encoders = {stream: run.untrained(stream) if start == SCRATCH else first_encoders(run, stream)
-                        for stream in self.streams}  # fmt: skip
-            features = {}
-            for stream, several in encoders.items():
-                function = encoder_features(several.to(self.compute.device).eval(), self.dataset.info, stream)
-                features[stream] = (evaluator.features(evaluator.train, function),
-                                    evaluator.features(evaluator.clips, function))  # fmt: skip
-            found: dict[str, list[float]] = {}
-            for clips in counts:
-                for name, scores in self._probed(evaluator, features, self.labelled(clips)).items():
-                    found.setdefault(name, []).append(top1(scores, evaluator.label))
-            return found
+        def scores(clips: int, nearest: bool) -> dict[str, Scores]:
+            labelled = self.labelled(clips)
+            seen = np.isin(evaluator.train, labelled)
+            return {
+                stream: nearest_neighbour(train[seen], label[labelled], test, classes) if nearest
+                else linear_probe(train[seen], label[labelled], test, evaluator.recipe, classes)
+                for stream, (train, test) in frozen.items()
+            }  # fmt: skip
 
-        key = [list(counts), *(run.digest("finetune", stream) for stream in self.streams)]
-        values: dict[str, list[float]] = self._known(self.folder / start / "probes.json", key, measure)
-        return values
-
-    def _probed(
-        self, evaluator: Evaluator, features: Mapping[str, tuple[Scores, Scores]], labelled: IntArray
-    ) -> dict[str, Scores]:
-        """Fused scores of the test clips by (training, test) features of each stream."""
-        seen, label = np.isin(evaluator.train, labelled), self.dataset.label[labelled]
-        classes, recipe = len(self.dataset.info.classes), evaluator.recipe
-        linear, nearest = {}, {}
-        for stream, (train, test) in features.items():
-            linear[stream] = linear_probe(train[seen], label, test, recipe, classes)
-            nearest[stream] = nearest_neighbour(train[seen], label, test, classes)
+        weights = evaluator.recipe.stream_weights
         return {
-            name: with_fused(scores, recipe.stream_weights)[FUSED]
-            for name, scores in (("linear", linear), ("1-NN", nearest))
+            name: [top1(with_fused(scores(clips, nearest), weights)[FUSED], evaluator.label) for clips in counts]
+            for name, nearest in (("linear", False), ("1-NN", True))
         }
+
+    def _features(self, start: str, evaluator: Evaluator) -> dict[str, tuple[Scores, Scores]]:
+        """{stream: (N, D) features of the training clips, and of the test clips} by a start's encoders, as they are."""
+        source = self.pretrained(start)
+        more = {"seed": self.encoders_seed} | ({"pretrain.source": str(source.resolve())} if source else {})
+        run = Run(self.folder / start, self.dataset, self.recipe(["finetune"], more=more), self.compute)
+        path = self.folder / start / f"features-seed-{self.encoders_seed}.npz"
+        key = " ".join(run.digest("finetune", stream) for stream in self.streams)
+        if not (path.exists() and str(np.load(path)["key"]) == key):
+            parts: dict[str, Scores] = {}
+            for stream in self.streams:
+                encoders = first_encoders(run, stream) if source else run.untrained(stream)
+                function = encoder_features(encoders.to(self.compute.device).eval(), self.dataset.info, stream)
+                for name, clips in (("train", evaluator.train), ("test", evaluator.clips)):
+                    parts[f"{stream} {name}"] = evaluator.features(clips, function)
+            with atomic_file(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, key=np.array(key), **parts)
+        found = np.load(path)
+        return {stream: (found[f"{stream} train"], found[f"{stream} test"]) for stream in self.streams}
 
     def fine_tuned(self, start: str, clips: int, steps: int) -> float:
         """Test accuracy of the fine-tuned encoders; the scores of both, and of all streams, are added."""
@@ -253,7 +259,7 @@ class Trial:
 
     def label_only(self, clips: int) -> float:
         """Test accuracy of the int8 student that learns from the labels alone."""
-        run = Run(self.folder / "labels" / _clips(clips), self.dataset, self.recipe(["baseline"], clips), self.compute)
+        run = Run(self._folder / "labels" / _clips(clips), self.dataset, self.recipe(["baseline"], clips), self.compute)
         run.stages()
         value: float = converted(run.folder, run.student, self.dataset, run.recipe)["int8"]
         return value
@@ -262,8 +268,13 @@ class Trial:
         """The run, not yet trained, that fine-tunes from a start for so many steps, and goes on from there."""
         source = self.pretrained(start)
         more = _schedule("finetune", steps) | ({"pretrain.source": str(source.resolve())} if source else {})
-        folder = self.folder / start / _clips(clips) / f"steps-{steps}"
+        folder = self._folder / start / _clips(clips) / f"steps-{steps}"
         return Run(folder, self.dataset, self.recipe(stages, clips, more), self.compute)
+
+    @property
+    def _folder(self) -> Path:
+        """Of what learns from the labels that this seed draws."""
+        return self.folder / f"seed-{self.seed}"
 
     def _key(self, run: Run, stage: StageName) -> list[Any]:
         return [run.recipe.evaluate.score_stride, *(run.digest(stage, unit) for unit in STAGE[stage].units(run.recipe))]

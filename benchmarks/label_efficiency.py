@@ -168,6 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--students", type=_clips, nargs="*", default=[], metavar="N|all",
                         help="numbers of labelled clips with which students learn, too; default: none")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--encoders-seed", type=int, metavar="SEED",
+                        help="pretrain once, with this seed, for all seeds; default: once for each")  # fmt: skip
     parser.add_argument("--streams", nargs="+", default=["joint"], help="default: joint")
     parser.add_argument("--pretrain-steps", type=int, default=Budget.pretrain, help="of 32 clips (%(default)s)")
     parser.add_argument("--student-steps", type=int, default=Budget.student, help="of 8 clips (%(default)s)")
@@ -185,8 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with compute("cpu", options.precision) as where:
             for seed in options.seeds:
                 for name, (dataset, pool) in prepared.items():
-                    folder = options.out / name / f"seed-{seed}"
-                    trial = Trial(name, dataset, pool, folder, seed, tuple(options.streams), budget, where)
+                    encoders = seed if options.encoders_seed is None else options.encoders_seed
+                    trial = Trial(
+                        name, dataset, pool, options.out / name, seed, encoders, tuple(options.streams), budget, where
+                    )
                     for found in rows_of(trial, options):
                         rows += found
                         write_table(options.out, rows)

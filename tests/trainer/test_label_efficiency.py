@@ -31,7 +31,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory, make_waves: Callable[..., Non
 def _trial(sets: list[Path], out: Path, seed: int) -> Trial:
     name = sets[0].name
     dataset, pool = prepare([PreparedDataset.open(path) for path in sets], name, out)
-    return Trial(name, dataset, pool, out / name, seed, ("joint",), Budget(), Compute())
+    return Trial(name, dataset, pool, out / name, seed, seed, ("joint",), Budget(), Compute())
 
 
 def test_the_pool_has_all_clips_but_those_of_the_set(sets: list[Path], tmp_path: Path) -> None:
