@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="labelled clips a class; default: 1 2 5 10 all")  # fmt: skip
     parser.add_argument("--tuned", type=_clips, nargs="+", metavar="N|all",
                         help="those that encoders are fine-tuned with; default: all of --counts")  # fmt: skip
-    parser.add_argument("--steps", type=int, nargs="+", default=[300], help="of fine-tuning (%(default)s)")
+    parser.add_argument("--steps", type=int, nargs="*", default=[300], help="of fine-tuning (%(default)s)")
     parser.add_argument("--students", type=_clips, nargs="*", default=[], metavar="N|all",
                         help="numbers of labelled clips with which students learn, too; default: none")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
@@ -178,6 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, metavar="SVG", help="a picture a data set; SET in its name is the set's")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     options = parser.parse_args(argv)
+    if options.students and not options.steps:
+        parser.error("--students need teachers that are fine-tuned: --steps")
     torch.set_num_threads(options.threads)
     budget = Budget(pretrain=options.pretrain_steps, student=options.student_steps)
     rows: list[dict[str, Any]] = []
