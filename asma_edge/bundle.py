@@ -1,6 +1,7 @@
 """The bundle: one file that is a plain TFLite model with everything else appended as a ZIP archive.
 
-    [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md][ZIP comment: sha256 of all bytes before it]
+    [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md reference.npz]
+    [ZIP comment: sha256 of all bytes before it]
 
 Any TFLite tool opens the file as a model, any ZIP tool as an archive. The archive's comment, the last 64 bytes of
 the file, is the hexadecimal SHA-256 of everything before it, so a truncated or altered file is never loaded.
@@ -10,7 +11,6 @@ unpickled, and `asma_edge.model_check` looks at the model before the interpreter
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import zlib
@@ -19,22 +19,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from asma_edge.archive import END, END_MAGIC, pack, unpack
+from asma_edge.arrays import pack_arrays, unpack_arrays
 from asma_edge.bundle_info import FORMAT_VERSION, NEEDS, BundleInfo
 from asma_edge.checks import is_whole
 from asma_edge.checksum import sha256
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.files import atomic_file
+from asma_edge.reference import Reference
 from asma_edge.skeleton import FloatArray
 
 __all__ = ["FORMAT_VERSION", "Bundle", "BundleInfo", "read_bundle", "write_bundle"]
 
 MIB = 1024 * 1024
 MAX_FILE = 256 * MIB
-MEMBER_LIMITS = {"asma.json": MIB, "report.json": 8 * MIB, "golden.npz": 64 * MIB, "card.md": MIB}
-MAX_ARRAYS = 64
+MEMBER_LIMITS = {
+    "asma.json": MIB,
+    "report.json": 8 * MIB,
+    "golden.npz": 64 * MIB,
+    "card.md": MIB,
+    "reference.npz": 4 * MIB,
+}
+_OPTIONAL = {"reference.npz"}  # bundles of before, and of models made elsewhere, have none
 _TFLITE_MAGIC = b"TFL3"  # at byte 4 of every TFLite flatbuffer
 _DIGEST = 64
 
@@ -51,6 +57,8 @@ class Bundle:
         golden: {name: float32 array} example inputs and expected outputs, see `write_bundle`.
         card: the model card, Markdown.
         size: bytes of the whole file.
+        sha256: of the file, hexadecimal, as it stands in its last bytes.
+        reference: features of what the model knows, by which it can be taught; None: it has none.
     """
 
     path: Path
@@ -60,6 +68,8 @@ class Bundle:
     golden: dict[str, FloatArray]
     card: str
     size: int
+    sha256: str = ""
+    reference: Reference | None = None
 
 
 def write_bundle(
@@ -70,6 +80,7 @@ def write_bundle(
     golden: Mapping[str, FloatArray],
     report: Mapping[str, Any],
     card: str,
+    reference: Reference | None = None,
 ) -> None:
     """Write a bundle whole, or not at all.
 
@@ -83,6 +94,7 @@ def write_bundle(
             ``scores`` (g, K) fused. float32.
         report: JSON-ready figures of the conversion.
         card: Markdown text.
+        reference: features of training windows, of a model that has features.
 
     Raises:
         BundleError: the parts do not make a bundle that `read_bundle` would accept.
@@ -100,9 +112,11 @@ def write_bundle(
         members = {
             "asma.json": json.dumps(values, indent=1, allow_nan=False).encode(),
             "report.json": json.dumps(dict(report), indent=1, allow_nan=False).encode(),
-            "golden.npz": _pack_arrays(golden),
+            "golden.npz": pack_arrays(golden),
             "card.md": card.encode(),
         }
+        if reference is not None:
+            members["reference.npz"] = pack_arrays(reference.to_arrays())
     except (TypeError, ValueError) as error:
         raise _refuse(path, "finite JSON values in provenance and report", str(error)) from error
     for name, content in members.items():
@@ -133,8 +147,9 @@ def read_bundle(path: str | Path) -> Bundle:
             {k: v for k, v in values.items() if k not in ("format", "needs", "model_bytes", "model_sha256")}
         )
         report = _json_object(members["report.json"])
-        golden = _unpack_arrays(members["golden.npz"])
+        golden = unpack_arrays(members["golden.npz"], MEMBER_LIMITS["golden.npz"])
         card = members["card.md"].decode()
+        reference = _reference(members.get("reference.npz"), info)
     except BundleError as error:
         raise _refuse(path, error.expected, f"{error.what}: {error.got}") from error
     except (AsmaError, ValueError, KeyError, TypeError, RecursionError, EOFError, NotImplementedError, OSError,
@@ -142,7 +157,7 @@ def read_bundle(path: str | Path) -> Bundle:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
     _check_golden(path, info, golden)
-    return Bundle(path, info, model, report, golden, card, len(data))
+    return Bundle(path, info, model, report, golden, card, len(data), data[-_DIGEST:].decode(), reference)
 
 
 def _refuse(path: Path, expected: str, got: str) -> BundleError:
@@ -194,9 +209,16 @@ def _split(path: Path, data: bytes) -> tuple[bytes, bytes]:
 
 def _unzip(archive: bytes) -> dict[str, bytes]:
     members = unpack(archive, MEMBER_LIMITS, len(MEMBER_LIMITS), comment=_DIGEST)
-    if set(members) != set(MEMBER_LIMITS):
+    if not set(MEMBER_LIMITS) - _OPTIONAL <= set(members):
         raise BundleError("wrong parts", expected=", ".join(MEMBER_LIMITS), got=", ".join(members))
     return members
+
+
+def _reference(content: bytes | None, info: BundleInfo) -> Reference | None:
+    if content is None:
+        return None
+    arrays = unpack_arrays(content, MEMBER_LIMITS["reference.npz"])
+    return Reference.from_arrays(arrays, len(info.networks), len(info.labels))
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
@@ -223,38 +245,6 @@ def _check_stamp(values: dict[str, Any], model: bytes) -> None:
         raise BundleError("the model is not the one described", expected=str(stamp), got=str(found))
 
 
-def _pack_arrays(arrays: Mapping[str, FloatArray]) -> bytes:
-    members = {}
-    for name, array in arrays.items():
-        buffer = io.BytesIO()
-        np.lib.format.write_array(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
-        members[name + ".npy"] = buffer.getvalue()
-    return pack(members)
-
-
-def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
-    """Read an .npz without NumPy's loader, which would allocate whatever a header claims."""
-    contents = unpack(data, MEMBER_LIMITS["golden.npz"], MAX_ARRAYS)
-    arrays: dict[str, FloatArray] = {}
-    for name, content in contents.items():
-        file = io.BytesIO(content)
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise BundleError(f"array '{name}'", expected="NPY version 1.0", got=str(version))
-        try:
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        except Exception as error:  # NumPy parses the header as Python source, which can raise anything a parser can
-            raise BundleError(f"array '{name}'", expected="a well-formed header", got=type(error).__name__) from error
-        rest = memoryview(content)[file.tell() :]
-        count = 1
-        for length in shape:
-            count *= length
-        if dtype != np.dtype("<f4") or fortran or min(shape, default=0) < 0 or count * 4 != len(rest):
-            raise BundleError(f"array '{name}'", expected="float32 data that fill the shape", got=f"{dtype} {shape}")
-        arrays[name.removesuffix(".npy")] = np.frombuffer(rest, dtype=np.float32).reshape(shape)
-    return arrays
-
-
 def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]) -> None:
     """Golden arrays have the names and shapes that `asma-edge verify` relies on."""
     V, T, S, K = info.layout.num_joints, info.window, len(info.networks), len(info.labels)
@@ -264,5 +254,6 @@ def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]
     shapes |= {f"input.{stream}": (g, T, V, 3) for stream in info.streams}
     shapes |= {"logits": (g, S, K), "scores": (g, K)}
     found = {name: tuple(array.shape) for name, array in golden.items()}
-    if g < 1 or n <= T or found != shapes:
-        raise _refuse(path, f"golden arrays {shapes} with more than {T} frames", str(found))
+    kinds = {array.dtype.name for array in golden.values()}
+    if g < 1 or n <= T or found != shapes or kinds != {"float32"}:
+        raise _refuse(path, f"float32 golden arrays {shapes} with more than {T} frames", f"{', '.join(kinds)} {found}")

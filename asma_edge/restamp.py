@@ -55,7 +55,15 @@ def update_info(path: str | Path, out: str | Path, *, card: str | None = None, *
     golden = bundle.golden
     if set(changes) & set(_COMPUTED_FROM):
         golden = golden_arrays(changed.info, golden["poses"], lambda inputs: clip_logits(changed, inputs))
-    write_bundle(Path(out), bundle.model, changed.info, golden=golden, report=bundle.report, card=changed.card)
+    write_bundle(
+        Path(out),
+        bundle.model,
+        changed.info,
+        golden=golden,
+        report=bundle.report,
+        card=changed.card,
+        reference=bundle.reference,
+    )
     return read_bundle(out)
 
 

@@ -33,7 +33,7 @@ class Scorer(Protocol):
         """
 
     def logits(self, frames: FloatArray) -> FloatArray:
-        """(m, S, K) logits of the networks, in place of their scores."""
+        """(m, S, K) logits of the networks, in place of their scores; (m, S, K + D) where the model gives features too."""
 
     def skip(self, frames: FloatArray) -> None:
         """Take the next frames without computing their scores; later scores are as if they had been computed."""
@@ -80,14 +80,14 @@ class StreamScorer:
     def logits(self, frames: FloatArray) -> FloatArray:
         """Logits of the frames."""
         if not len(frames):
-            return _no_logits(self._info)
+            return _no_logits(self._info, self._model)
         info = self._info
         if len(self._skipped):
             self._catch_up()
         self._count += len(frames)
         logits = self._feed(frames)
         full = (self._count - info.window) // info.hop + 1  # calls at which a window was full, ever
-        return np.array(logits[-full:]) if logits and full > 0 else _no_logits(info)
+        return np.array(logits[-full:]) if logits and full > 0 else _no_logits(info, self._model)
 
     def skip(self, frames: FloatArray) -> None:
         """Frames pass without being scored."""
@@ -157,7 +157,7 @@ class ClipScorer:
         ends = range(max(past + 1, T), len(known) + 1)
         logits = [self._window(known[end - T : end], known[end - T - 1] if end > T else None) for end in ends]
         self._frames = known[-(T + 1) :]
-        return np.stack(logits) if logits else _no_logits(self._info)
+        return np.stack(logits) if logits else _no_logits(self._info, self._model)
 
     def skip(self, frames: FloatArray) -> None:
         """Frames pass without being scored."""
@@ -181,6 +181,6 @@ def _scores(info: BundleInfo, logits: FloatArray) -> FloatArray:
     return fuse(logits, info.fusion, info.temperature, info.familiarity)
 
 
-def _no_logits(info: BundleInfo) -> FloatArray:
-    """(0, S, K)."""
-    return np.empty((0, len(info.networks), len(info.labels)), dtype=np.float32)
+def _no_logits(info: BundleInfo, model: ClipModel | StreamModel) -> FloatArray:
+    """(0, S, K), or with features (0, S, K + D)."""
+    return np.empty((0, len(info.networks), model.width), dtype=np.float32)
