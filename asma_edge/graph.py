@@ -134,10 +134,8 @@ class Rows:
         self._arrays = [tensor.array for tensor in tensors]
         self._integer = any(tensor.scale for tensor in tensors)
         # As large as what is read: small arrays of one shape cost half as much as arrays that are stretched.
-        self._zeros, self._scales = (
-            np.concatenate([np.full(t.array.shape, number(t), dtype=np.float32) for t in tensors], axis=-1)
-            for number in (lambda t: t.zero_point, lambda t: t.scale)
-        )
+        self._zeros = _side_by_side(tensors, [tensor.zero_point for tensor in tensors])
+        self._scales = _side_by_side(tensors, [tensor.scale for tensor in tensors])
         self.shape = (len(rows), self._zeros.size // len(rows))
 
     def read(self) -> FloatArray:
@@ -147,6 +145,12 @@ class Rows:
             values -= self._zeros
             values *= self._scales
         return values.reshape(self.shape)
+
+
+def _side_by_side(tensors: Sequence[Tensor], numbers: Sequence[float]) -> FloatArray:
+    """(1, n) each tensor's number as often as the tensor has numbers."""
+    parts = [np.full(tensor.array.shape, number) for tensor, number in zip(tensors, numbers, strict=True)]
+    return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 
 def closed() -> AsmaError:

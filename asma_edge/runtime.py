@@ -188,6 +188,16 @@ class Runtime:
             )
 
 
+def no_features(bundle: Bundle, expected: str, got: str) -> BundleError:
+    """The error for a bundle to which no class can be taught."""
+    return BundleError(
+        f"'{bundle.path}' has no features, so that no class can be taught",
+        expected=expected,
+        got=got,
+        hint="convert its student again: asma-convert student.pt -o NAME.tflite",
+    )
+
+
 def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
     """The interpreter class and the name of its package."""
     try:
@@ -218,9 +228,7 @@ def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
     ) from missing
 
 
-def _match(
-    graph: Graph, bundle: Bundle, shape: tuple[int, ...], features: bool
-) -> tuple[dict[str, Tensor], Rows]:
+def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...], features: bool) -> tuple[dict[str, Tensor], Rows]:
     """Each stream's input, and what is read of the networks, checked against asma.json."""
     info = bundle.info
 
@@ -238,12 +246,8 @@ def _match(
     if features:
         names = [f"features_{name}" for name in info.networks]
         if not set(names) <= set(graph.outputs):
-            raise BundleError(
-                f"'{bundle.path}' has no features, so that no class can be taught",
-                expected="outputs " + ", ".join(names),
-                got=", ".join(name for name in graph.outputs if not name.startswith("next_")),
-                hint="convert its student again: asma-convert student.pt -o NAME.tflite",
-            )
+            given = ", ".join(name for name in graph.outputs if not name.startswith("next_"))
+            raise no_features(bundle, "outputs " + ", ".join(names), given)
         width = graph.outputs[names[0]].array.shape[-1:]
         for parts, name in zip(rows, names, strict=True):
             parts.append(find(name, graph.outputs, (1, *width), info.precision))

@@ -16,7 +16,7 @@ _WINDOWS = 192  # 384 numbers each make some 60 KiB
 
 
 def reference_of(bundle: Bundle, clips: Mapping[str, FloatArray]) -> Reference:
-    """Features of windows spread over the clips {stream: (n, T, V, 3)}, and the classes that the model takes them for."""
+    """Features of windows spread over clips {stream: (n, T, V, 3)}, and the classes that the model takes them for."""
     info, model = bundle.info, Runtime(bundle).clip_model(features=True)
     count = len(next(iter(clips.values())))
     chosen = np.unique(np.linspace(0, count - 1, _WINDOWS).astype(np.int64))
