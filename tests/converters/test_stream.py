@@ -217,7 +217,7 @@ def test_grouping_a_padded_student_changes_no_bit(make_student: MakeStudent) -> 
 def test_signatures_have_the_agreed_names(make_student: MakeStudent) -> None:
     student = make_student("body13", streams=("joint", "motion"), window=45, classes=3)
     clip, stream, _ = models(student, quantised=True)
-    outputs = ["logits_joint", "features_joint", "logits_motion", "features_motion"]
+    outputs = ["features_joint", "features_motion", "logits_joint", "logits_motion"]
     assert list(map(list, (clip.inputs, clip.outputs))) == [["joint", "motion"], outputs]
     states = sorted(name for name in stream.inputs if name.startswith("state_"))
     assert states == [f"state_{number:02d}" for number in range(20)]
