@@ -290,7 +290,6 @@ class Recognizer:
 
         Raises:
             TeachError: no such class was taught.
-            BundleError: the bundle has no features.
         """
         self._learn(self._known_by_features().without(name))
 
@@ -315,7 +314,7 @@ class Recognizer:
 
     def scorer(self) -> Scorer:
         """What turns the preprocessed frames of one person into scores."""
-        info, taught = self.bundle.info, self._taught
+        info, taught = self.bundle.info, self._competing
         features = taught is not None
         scorer = (
             StreamScorer(info, self.runtime.stream_model(features=features))
@@ -323,6 +322,10 @@ class Recognizer:
             else ClipScorer(info, self.runtime.clip_model(features=features))
         )
         return scorer if taught is None else TaughtScorer(info, scorer, taught)
+
+    @property
+    def _competing(self) -> Taught | None:
+        return self._taught if self.taught else None
 
     def _known_by_features(self) -> Taught:
         """What was taught so far; the features are looked at when they are first asked for."""
@@ -339,7 +342,7 @@ class Recognizer:
 
     def _score_resampled(self, poses: FloatArray) -> FloatArray:
         """Scores of a whole action."""
-        info, window, taught = self.bundle.info, self._clips.resampled(poses), self._taught
+        info, window, taught = self.bundle.info, self._clips.resampled(poses), self._competing
         if taught is None:
             return score_window(info, self.runtime.clip_model(), window, None)
         outputs = window_outputs(info, self.runtime.clip_model(features=True), window, None)

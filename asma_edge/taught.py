@@ -1,9 +1,9 @@
 """Classes that were taught on the device, and how they compete with those that the model came with.
 
 A class is the direction of its examples in the `FeatureSpace`. A window's *margin* is its cosine to that direction less
-its cosine to the nearest rival: a class of the model, or a window of ambient motion. A class fires where the margin is
-beyond what nearly all reference windows have, and the cosine beyond what hardly a window of the model's own classes
-lacks to its own. By how far it is beyond says how sure it is: from 0 there to 1 a tenth further.
+its cosine to the nearest class of the model. A class fires where the margin is beyond that of every reference window,
+and the cosine beyond that of nearly all ambient motion; where none is known, beyond what hardly a reference window
+lacks to its own class. By how far it is beyond says how sure it is: from 0 there to 1 a tenth further.
 
 Where no taught class fires, the scores of the model's classes are what they were, bit for bit. Where one does, with
 score q, they are multiplied by 1 - q; so the sum is never more than it was, or than 1.
@@ -24,8 +24,7 @@ MAX_TAUGHT = 100
 MAX_EXAMPLES = 10
 MAX_AMBIENT = 256  # windows
 MAX_NAME = 200  # characters
-_TAKEN = 0.99  # share of the reference windows that are not taken for a taught class
-_UNUSUAL = 0.01  # share of them whose cosine to their own class is too small
+_RARE = 0.01  # share of ambient motion that is so like a taught class; of reference windows so unlike their own
 _SURE = 0.1  # cosines beyond the threshold at which the score is 1
 
 Rows = npt.NDArray[np.float64]
@@ -51,11 +50,11 @@ class Taught:
         self.space, self.labels = space, tuple(labels)
         self.examples = dict(examples or {})
         self.ambient = np.empty((0, space.width)) if ambient is None else ambient
-        self._rivals = np.concatenate([space.prototypes, self.ambient])
         self._prototypes = np.array([direction(rows) for rows in self.examples.values()]).reshape(-1, space.width)
-        own = (space.rows @ space.prototypes.T).max(axis=1)
-        self._least = float(np.quantile(own, _UNUSUAL))
-        self._thresholds = np.quantile(self._margins(space.rows), _TAKEN, axis=0) if self.examples else np.empty(0)
+        self._largest = self._margins(space.rows).max(axis=0)
+        self._least = (
+            np.quantile(self.similarities(self.ambient), 1.0 - _RARE, axis=0) if len(self.ambient) else self._usual()
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,8 +117,7 @@ class Taught:
 
     def evidence(self, rows: Rows) -> Rows:
         """(m, J) by how much windows (m, W) are beyond the thresholds of the taught classes; above 0: it fires."""
-        beyond = self._margins(rows) - self._thresholds
-        return np.asarray(np.minimum(beyond, self.similarities(rows) - self._least))
+        return np.asarray(np.minimum(self._margins(rows) - self._largest, self.similarities(rows) - self._least))
 
     def join(self, scores: FloatArray, features: FloatArray) -> FloatArray:
         """(m, K + J) scores from the model's (m, K) and its features (m, S, D); one taught class fires at most."""
@@ -129,14 +127,24 @@ class Taught:
         taught = np.where(np.arange(evidence.shape[1]) == best, sure, np.float32(0.0))
         return np.concatenate([scores * (np.float32(1.0) - sure), taught], axis=1)
 
+    def _usual(self) -> Rows:
+        """(J,) cosine that hardly a reference window lacks to its own class, and less where the examples are few.
+
+        Their mean is beside that of many, by an angle whose cosine follows from how windows of one class spread.
+        """
+        counts = np.array([len(rows) for rows in self.examples.values()])
+        spread = 1.0 / max(float(np.median(self.space.usual)), 0.1) ** 2 - 1.0
+        least = np.quantile((self.space.rows @ self.space.prototypes.T).max(axis=1), _RARE)
+        return np.asarray(least / np.sqrt(1.0 + spread / counts))
+
     def _margins(self, rows: Rows) -> Rows:
-        return np.asarray(self.similarities(rows) - (rows @ self._rivals.T).max(axis=1, keepdims=True))
+        return np.asarray(self.similarities(rows) - (rows @ self.space.prototypes.T).max(axis=1, keepdims=True))
 
     def _check_new(self, name: str, prototype: Rows) -> None:
         """Whether the examples show another class than those that there are."""
-        known = self.space.prototypes @ prototype
-        same = [self.labels[label] for label in self.space.known[known >= self.space.usual]]
         usual = float(np.median(self.space.usual))
+        near = self.space.prototypes @ prototype >= np.maximum(self.space.usual, usual)
+        same = [self.labels[label] for label in self.space.known[near]]
         same += [other for other, near in zip(self.names, self.similarities(prototype), strict=True) if near >= usual]
         if same:
             raise TeachError(

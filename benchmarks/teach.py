@@ -2,9 +2,9 @@
 """Classes taught on the device: left out of training, taught with a few examples of one person, tested on others.
 
 For each data set a student learns the other classes from labels alone, is converted to int8 and calibrated on its
-training people and the first set of ambient motion. Then each unseen person who made each left-out movement often enough
-teaches all of them, with 1, 3 and 5 examples and with five minutes of the first set's ambient motion. Tested on the
-clips of all other unseen people, and on the other sets of ambient motion:
+training people and the first set of ambient motion. Then each unseen person who made each left-out movement four times
+or more teaches all of them, with 1, 3 and 5 examples (or as many as there are) and with five minutes of the first set's
+ambient motion. Tested on the clips of all other unseen people, and on the other sets of ambient motion:
 
     among      share of the taught classes' clips that are nearest to theirs among the taught ones
     named      share of them that whole-clip scores of all classes, old and taught, name right
@@ -58,8 +58,8 @@ LEFT_OUT = {
         "standing shoulder internal-external rotation",
     ),
     "utd_mhad": (
-        "swipe_left", "swipe_right", "wave", "clap", "throw", "arm_cross", "draw_x", "draw_circle_CW", "draw_circle_CCW",
-        "draw_triangle",
+        "swipe_left", "swipe_right", "wave", "clap", "throw", "arm_cross", "draw_x", "draw_circle_CW",
+        "draw_circle_CCW", "draw_triangle",
     ),
 }  # fmt: skip
 EXAMPLES = (1, 3, 5)
@@ -237,7 +237,7 @@ def _teachers(clips: Sequence[Clip], new: Sequence[str]) -> Iterator[tuple[int, 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| data | examples | trials | among taught | named | old classes, before | after | false events/h, before | after |",
+        "| data | examples | trials | among taught | named | old before | after | false events/h before | after |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
