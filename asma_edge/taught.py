@@ -1,9 +1,9 @@
 """Classes that were taught on the device, and how they compete with those that the model came with.
 
 A class is the direction of its examples in the `FeatureSpace`. A window's *margin* is its cosine to that direction less
-its cosine to the nearest class of the model. A class fires where the margin is beyond that of every reference window,
-and the cosine beyond that of nearly all ambient motion; where none is known, beyond what hardly a reference window
-lacks to its own class. By how far it is beyond says how sure it is: from 0 there to 1 a tenth further.
+its cosine to the nearest class of the model. A class fires where the margin is well beyond that of every reference
+window, and the cosine beyond that of nearly all ambient motion; where none is known, beyond what hardly a reference
+window lacks to its own class. By how far it is beyond says how sure it is: from 0 there to 1 a tenth further.
 
 Where no taught class fires, the scores of the model's classes are what they were, bit for bit. Where one does, with
 score q, they are multiplied by 1 - q; so the sum is never more than it was, or than 1.
@@ -25,6 +25,7 @@ MAX_EXAMPLES = 10
 MAX_AMBIENT = 256  # windows
 MAX_NAME = 200  # characters
 _RARE = 0.01  # share of ambient motion that is so like a taught class; of reference windows so unlike their own
+_BEYOND = 0.05  # cosines beyond the largest margin of the reference: people who are new to the model differ more
 _SURE = 0.1  # cosines beyond the threshold at which the score is 1
 
 Rows = npt.NDArray[np.float64]
@@ -51,7 +52,7 @@ class Taught:
         self.examples = dict(examples or {})
         self.ambient = np.empty((0, space.width)) if ambient is None else ambient
         self._prototypes = np.array([direction(rows) for rows in self.examples.values()]).reshape(-1, space.width)
-        self._largest = self._margins(space.rows).max(axis=0)
+        self._largest = self._margins(space.rows).max(axis=0) + _BEYOND
         self._least = (
             np.quantile(self.similarities(self.ambient), 1.0 - _RARE, axis=0) if len(self.ambient) else self._usual()
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -175,6 +176,21 @@ def test_bundles_of_other_blocks_stream_on_the_device(
             np.testing.assert_array_equal(streamed, whole)
         else:
             np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-5 * max(1.0, float(np.abs(whole).max())))
+
+
+@pytest.mark.parametrize("fuse_after", [0, 2])
+def test_features_are_what_the_student_s_classifier_sees(make_student: MakeStudent, fuse_after: int) -> None:
+    student = make_student("coco17", streams=("joint", "motion"), window=44, clips=3, fuse_after=fuse_after)
+    graph = clip_graph({name: fold(model) for name, model in student.models.items()}, 44, grouped=False)
+    model = SignatureModel(write_model({"clip": graph}, None), "clip")
+    inputs, clips = student.inputs(student.golden), student.network_inputs(student.golden)
+    for number in range(3):
+        outputs = model({name: values[number : number + 1] for name, values in inputs.items()})
+        for name, network in student.models.items():
+            with torch.no_grad():
+                expected = network.embed(torch.from_numpy(clips[name][number : number + 1])).numpy()
+            found = outputs[f"features_{name}"]
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_strided_student_in_clip_mode_is_scored_at_every_frame(make_student: MakeStudent, tmp_path: Path) -> None:

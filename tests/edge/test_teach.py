@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from asma_edge.decision import DecisionSettings
 from asma_edge.feature_space import FeatureSpace
 from asma_edge.preprocess import Preprocessor
 from asma_edge.reference import Reference
+from asma_edge.restamp import update_info
 from asma_edge.scorer import ClipScorer, StreamScorer
 from asma_edge.skeleton import FloatArray, get_layout
 from asma_edge.taught import MAX_AMBIENT, MAX_TAUGHT, Taught
@@ -26,6 +28,7 @@ from asma_edge.taught_file import load_taught, save_taught
 
 MakeBundle = Callable[..., Path]
 Motion = Callable[..., FloatArray]
+ROOT = Path(__file__).parent.parent.parent
 T = 44  # window of the test bundles
 KINDS = [("ntu25", "int8"), ("ntu25", "float32"), ("coco17", "int8"), ("coco17", "float32")]
 NETWORKS, WIDTH = 2, 16
@@ -180,7 +183,7 @@ def gesture(motion: Motion, seed: int, seconds: float = 2.0) -> FloatArray:
     layout = get_layout("ntu25")
     poses = motion(layout, round(seconds * 30), 0).copy()
     phase = np.sin(np.linspace(0, 2 * np.pi, len(poses)))
-    poses[:, 8:12] += (1.5 + 0.05 * seed) * phase[:, None, None] * np.array([0.3, 1.0, -0.6])
+    poses[:, 4:12] += (3.0 + 0.1 * seed) * phase[:, None, None] * np.array([0.3, 1.0, -0.6])
     return poses
 
 
@@ -195,7 +198,7 @@ def test_a_taught_class_is_a_class_like_any_other(taught_recognizer: Recognizer,
     recognizer = taught_recognizer
     assert recognizer.taught == ("wave",)
     assert recognizer.labels == (*recognizer.bundle.info.labels, "wave")
-    recognizer.decision = DecisionSettings(enter=0.5, leave=0.4, allow=("wave",))
+    recognizer.decision = DecisionSettings(enter=0.5, leave=0.2, smooth=0.1, hold=0.1, allow=("wave",))
     clip = np.concatenate([gesture(motion, 7, 1.5) for _ in range(3)])
     stream = recognizer.stream(repetitions=True)
     results = [stream.update(pose, index / 30) for index, pose in enumerate(clip)]
@@ -366,13 +369,18 @@ def write_poses(path: Path, poses: FloatArray) -> Path:
     return path
 
 
+def waves(motion: Motion) -> FloatArray:
+    """Four gestures, with rest between."""
+    still = gesture(motion, 0)[:1].repeat(20, axis=0)
+    each = [part for seed in range(4) for part in (gesture(motion, seed)[:30], still)]
+    return np.concatenate([still, *each, still])
+
+
 def test_teach_records_repetitions_and_run_uses_them(
     make_bundle: MakeBundle, motion: Motion, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, out = str(make_bundle()), tmp_path / "mine.taught"
-    still = gesture(motion, 0)[:1].repeat(20, axis=0)
-    half = [np.concatenate([gesture(motion, s)[:30][None, ::2][0], still]) for s in range(4)]
-    source = write_poses(tmp_path / "wave.jsonl", np.concatenate([still, *half, still]))
+    source = write_poses(tmp_path / "wave.jsonl", waves(motion))
     common = ["--source", str(source), "--taught", str(out)]
     assert main(["teach", model, "--name", "wave", "--examples", "3", *common, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -382,6 +390,18 @@ def test_teach_records_repetitions_and_run_uses_them(
     assert "start  wave" in capsys.readouterr().out
     assert main(["teach", model, "--name", "wave", *common]) == 2
     assert "'wave', which there is" in capsys.readouterr().err
+
+
+def test_the_example_program_teaches_and_recognises(
+    make_bundle: MakeBundle, motion: Motion, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(write_poses(tmp_path / "wave.jsonl", waves(motion)))
+    eager = DecisionSettings(enter=0.5, leave=0.2, smooth=0.1, hold=0.1)
+    model = update_info(make_bundle(), tmp_path / "eager.tflite", decision=eager).path
+    runpy.run_path(str(ROOT / "examples" / "teach_gesture.py"))["main"](str(model), source, source)
+    told = capsys.readouterr().out
+    assert told.count("example: ") == 4
+    assert "start wave" in told
 
 
 def test_teach_says_when_nothing_was_seen(
