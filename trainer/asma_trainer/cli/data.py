@@ -16,6 +16,7 @@ from typing import Any
 
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout
+from asma_edge.plain_text import escaped
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, Ended, ended_by_signals, progress
 from asma_trainer.curate import label, pool, sheet, view
@@ -23,7 +24,6 @@ from asma_trainer.curate.check import check, check_text
 from asma_trainer.curate.info import describe, describe_text
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.formats import FORMATS, ImportOptions, import_source, load_format
-from asma_trainer.formats.parse.text import LINE_END, escaped
 from asma_trainer.formats.safety_net import named
 from asma_trainer.synthetic import project
 from asma_trainer.synthetic.people import SynthSettings, synthesise
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         discard_stdout()
         return OK
     except (AsmaError, OSError) as error:
-        print(f"asma-data: {escaped(str(error), keep=LINE_END)}", file=sys.stderr)
+        print(f"asma-data: {escaped(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except (KeyboardInterrupt, Ended) as error:
         print("asma-data: interrupted; an import of many files continues with the same command", file=sys.stderr)
@@ -180,7 +180,7 @@ def _view(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
-    print(json.dumps(values) if options.json else escaped(text(values), keep=LINE_END))
+    print(json.dumps(values) if options.json else escaped(text(values)))
     return OK
 
 

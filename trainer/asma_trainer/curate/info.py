@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from asma_edge.plain_text import brief
 
 from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
-from asma_trainer.formats.parse.text import brief
 
 _COLUMNS = 6  # splits that fit beside each other
 _NUMBERS = 40
