@@ -229,7 +229,9 @@ def test_class_names_that_no_model_can_carry(
         assert "class names" in text
         assert len(text) < 2000
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
-    assert any("no model can carry" in warning for warning in check(PreparedDataset.open(tmp_path / "data"))["warnings"])
+    assert any(
+        "no model can carry" in warning for warning in check(PreparedDataset.open(tmp_path / "data"))["warnings"]
+    )
 
 
 def test_what_is_printed_cannot_command_the_terminal(

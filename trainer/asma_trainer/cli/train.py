@@ -153,7 +153,11 @@ def _export_encoders(options: argparse.Namespace) -> int:
     if options.to_ship:
         check_may_ship(f"'{options.out}'", file.card["licence"])
     file.save(options.out)
-    print(json.dumps({"out": str(options.out), **file.card}) if options.json else escaped(f"{file.text()}\ndone: {options.out}"))
+    print(
+        json.dumps({"out": str(options.out), **file.card})
+        if options.json
+        else escaped(f"{file.text()}\ndone: {options.out}")
+    )
     return OK
 
 

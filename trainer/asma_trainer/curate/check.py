@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from asma_edge.plain_text import brief, is_label
 
+from asma_edge.plain_text import brief, is_label
 from asma_edge.pose_check import check_poses
 from asma_trainer.curate.frames import is_absurd, measure_frames
 from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, IntArray, PreparedDataset

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from asma_edge.plain_text import brief
 
+from asma_edge.plain_text import brief
 from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
 
 _COLUMNS = 6  # splits that fit beside each other

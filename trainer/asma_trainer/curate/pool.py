@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from asma_edge.plain_text import brief
 
+from asma_edge.plain_text import brief
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout, convert
 from asma_trainer.curate.pooled_labels import PooledLabels, pool_labels, read_label_map

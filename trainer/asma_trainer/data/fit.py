@@ -14,8 +14,9 @@ def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
     """Refuse what cannot be trained on. Pretraining alone takes any clips; whatever follows it asks for labels.
 
     Raises:
-        DataError: a class has a name that no model can carry, a split is missing or empty, labels are missing, the training split lacks a class which a test split
-            asks for, the preprocessing does not suit the units, or the idle label is no class.
+        DataError: a class has a name that no model can carry, a split is missing or empty, labels are missing, the
+            training split lacks a class which a test split asks for, the preprocessing does not suit the units, or the
+            idle label is no class.
     """
     _check_names(dataset)
     preprocess_spec(dataset, recipe.data)
