@@ -247,6 +247,23 @@ def test_what_is_printed_cannot_command_the_terminal(
     assert "\x1b" not in capsys.readouterr().err
 
 
+def test_one_class_is_nothing_to_tell_apart(
+    refused: Callable[..., str], waves: PreparedDataset, tmp_path: Path, train_command: Train
+) -> None:
+    """Whole recordings that nobody has cut into actions yet are all ``unlabelled``."""
+    info = dataclasses.replace(waves.info, classes=("unlabelled",), mirror_labels=())
+    with DatasetWriter(tmp_path / "data", info) as w:
+        for number in range(9):
+            w.add(Clip(waves.clip(number)[:, 0], 0, str(number)))
+        for split in ("train", "test"):
+            w.split(split, range(9))
+    text = refused(data=tmp_path / "data")
+    assert "one class only" in text
+    assert "asma-data label" in text
+    only = ('stages=["pretrain"]', "pretrain.steps=1", "pretrain.warmup=0")
+    assert train_command("pretrain", tmp_path / "data", tmp_path / "out", sets=only) == 0
+
+
 def test_labels_that_do_not_fit(refused: Callable[..., str], waves: PreparedDataset, tmp_path: Path) -> None:
     shutil.copytree(waves.path, tmp_path / "data")
     with np.load(waves.path / "index.npz") as index:

@@ -14,9 +14,9 @@ def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
     """Refuse what cannot be trained on. Pretraining alone takes any clips; whatever follows it asks for labels.
 
     Raises:
-        DataError: a class has a name that no model can carry, a split is missing or empty, labels are missing, the
-            training split lacks a class which a test split asks for, the preprocessing does not suit the units, or the
-            idle label is no class.
+        DataError: a class has a name that no model can carry, a split is missing or empty, labels are missing or
+            of one class only, the training split lacks a class which a test split asks for, the preprocessing does not
+            suit the units, or the idle label is no class.
     """
     _check_names(dataset)
     preprocess_spec(dataset, recipe.data)
@@ -39,6 +39,13 @@ def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
                 got=", ".join(dataset.info.classes[label] for label in sorted(unseen)),
                 hint="choose other splits, or record the missing classes for training",
             )
+    if len(trained) == 1:
+        raise DataError(
+            f"split '{recipe.data.train}' of '{dataset.path}' has one class only",
+            expected="two classes at least, which a model tells apart",
+            got=dataset.info.classes[min(trained)],
+            hint="cut whole recordings into actions and what is none of them first: asma-data label",
+        )
     idle = recipe.student.idle_label
     if idle is not None and idle not in dataset.info.classes:
         raise DataError(
