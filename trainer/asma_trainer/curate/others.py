@@ -7,8 +7,8 @@ postures that the same sensor saw of the same person, in an order and at a pace 
 - begun: the first part of a clip, and back, as of somebody who thinks better of it;
 - standing: the first moments of a clip, to and fro.
 
-In half of them the person turns and walks about meanwhile. Every person gets as many. They are in
-``train``, ``test``, ``train-fit`` and ``train-val`` where the person is; other splits, such as those of one set of a pool, stay.
+In half of them the person turns and walks about meanwhile. Every person gets as many. They are in ``train``, ``test``,
+``train-fit`` and ``train-val`` where the person is; other splits, as those of one set of a pool, stay.
 """
 
 from __future__ import annotations
@@ -101,10 +101,7 @@ def add_others(
             own = [source.clip(number)[:, 0] for number in np.flatnonzero(source.subject == person)]
             made = others_of(own, info.fps, settings.each, np.random.default_rng((settings.seed, person)))
             added[person] = np.array(
-                [
-                    writer.add(Clip(poses, label, f"{settings.label}/{person}/{number}", person))
-                    for number, poses in enumerate(made)
-                ]
+                [writer.add(Clip(poses, label, f"{settings.label}/{person}/{len(writer)}", person)) for poses in made]
             )
         for name, clips in source.splits.items():
             theirs = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]

@@ -1,6 +1,7 @@
 """Classes told apart by the side that does them: "left" where the left limb moves more, else "right".
 
-Sets that let everybody use the limb they like have one class for two movements; a recogniser that names sides needs two.
+Sets that let everybody use the limb they like have one class for two movements; who names sides needs
+two.
 """
 
 from __future__ import annotations
