@@ -98,7 +98,7 @@ def add_others(
             fields = {name: int(getattr(source, name)[number]) for name in ("label", "subject", "camera", "setup")}
             writer.add(Clip(source.clip(number), name=str(source.name[number]), **fields))
         for person in watch(iter(people.tolist())):
-            own = [source.clip(number)[:, 0] for number in np.flatnonzero(source.subject == person)]
+            own = [source.clip(number)[:, 0] for number in np.flatnonzero(source.subject == person).tolist()]
             made = others_of(own, info.fps, settings.each, np.random.default_rng((settings.seed, person)))
             added[person] = np.array(
                 [writer.add(Clip(poses, label, f"{settings.label}/{person}/{len(writer)}", person)) for poses in made]
@@ -138,8 +138,12 @@ def _wandering(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator
 
 
 def _posture(clips: Sequence[FloatArray], rng: np.random.Generator) -> Array:
-    clip = clips[rng.integers(len(clips))]
-    return clip[rng.integers(len(clip))].astype(np.float64)
+    clip = _any(clips, rng)
+    return np.asarray(clip[rng.integers(len(clip))])
+
+
+def _any(clips: Sequence[FloatArray], rng: np.random.Generator) -> Array:
+    return clips[int(rng.integers(len(clips)))].astype(np.float64)
 
 
 def _eased(frames: IntArray, times: Array, keys: Array) -> Array:
@@ -151,13 +155,13 @@ def _eased(frames: IntArray, times: Array, keys: Array) -> Array:
 
 
 def _begun(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator) -> Array:
-    clip = clips[rng.integers(len(clips))].astype(np.float64)
+    clip = _any(clips, rng)
     there = max(2, round(len(clip) * rng.uniform(*_BEGUN)))
     return _to_and_fro(clip[:there], _frames(fps, rng))
 
 
 def _standing(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator) -> Array:
-    clip = clips[rng.integers(len(clips))].astype(np.float64)
+    clip = _any(clips, rng)
     return _to_and_fro(clip[: max(2, round(0.15 * fps))], _frames(fps, rng))
 
 
