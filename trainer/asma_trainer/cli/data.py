@@ -19,7 +19,7 @@ from asma_edge.files import discard_stdout
 from asma_edge.plain_text import escaped
 from asma_edge.skeleton import LAYOUT_NAMES, get_layout
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, Ended, ended_by_signals, progress
-from asma_trainer.curate import label, pool, sheet, view
+from asma_trainer.curate import label, others, pool, sheet, sides, view
 from asma_trainer.curate.check import check, check_text
 from asma_trainer.curate.info import describe, describe_text
 from asma_trainer.data.dataset import PreparedDataset
@@ -150,6 +150,22 @@ def _pool(options: argparse.Namespace) -> int:
     )
 
 
+def _sides(options: argparse.Namespace) -> int:
+    source = PreparedDataset.open(options.path)
+    sides.tell_sides(
+        source, options.out, options.classes, options.joint, watch=lambda clips: progress(clips, len(source))
+    )
+    return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
+
+
+def _others(options: argparse.Namespace) -> int:
+    source = PreparedDataset.open(options.path)
+    settings = others.OthersSettings(options.label, options.each, options.seed)
+    count = len(set(source.subject.tolist()))
+    others.add_others(source, options.out, settings, watch=lambda people: progress(people, count))
+    return _show(options, describe(PreparedDataset.open(options.out)), describe_text)
+
+
 def _label(options: argparse.Namespace) -> int:
     source = PreparedDataset.open(options.path)
     settings = label.LabelSettings(
@@ -243,6 +259,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("pool", parents=[shared], help=pool.SUMMARY, description=pool.__doc__)
     command.set_defaults(run=_pool)
     _pool_arguments(command)
+    command = commands.add_parser("sides", parents=[shared], help=sides.SUMMARY, description=sides.__doc__)
+    command.set_defaults(run=_sides)
+    _sides_arguments(command)
+    command = commands.add_parser("others", parents=[shared], help=others.SUMMARY, description=others.__doc__)
+    command.set_defaults(run=_others)
+    _others_arguments(command)
     command = commands.add_parser("label", parents=[shared], help=label.SUMMARY, description=label.__doc__)
     command.set_defaults(run=_label)
     _label_arguments(command)
@@ -296,6 +318,24 @@ def _pool_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, metavar="MAP", help="TOML or CSV (set, class, pooled) that merges classes"
     )
+
+
+def _sides_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``asma-data sides``."""
+    parser.add_argument("path", type=Path, metavar="SRC", help="prepared data set")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    parser.add_argument("--classes", nargs="+", required=True, metavar="NAME", help="that are done by either side")
+    parser.add_argument("--joint", default="wrist", help="whose movement decides (%(default)s)")
+
+
+def _others_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``asma-data others``."""
+    defaults = others.OthersSettings()
+    parser.add_argument("path", type=Path, metavar="SRC", help="prepared data set")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    parser.add_argument("--label", default=defaults.label, help="name of the class (%(default)s)")
+    parser.add_argument("--each", type=int, default=defaults.each, help="clips of each person (%(default)s)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
 
 
 def _label_arguments(parser: argparse.ArgumentParser) -> None:
