@@ -15,6 +15,7 @@ from asma_edge import Recognizer
 from asma_edge.builtin import model_path
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.errors import AsmaError
+from asma_edge.plain_text import escaped
 from asma_trainer.calibration.calibrate import Calibration, calibrate, negative_recordings, positive_recordings, write
 from asma_trainer.calibration.events import Scored
 from asma_trainer.calibration.recordings import Recording
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = run(bundle, options)
         write(bundle, result, out)
     except AsmaError as error:
-        print(f"asma-train calibrate: {error}", file=sys.stderr)
+        print(escaped(f"asma-train calibrate: {error}"), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"asma-train calibrate: cannot write: {error}", file=sys.stderr)
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"out": str(out), **result.to_dict()}))
     else:
-        print(table(bundle, result))
+        print(escaped(table(bundle, result)))
         print(f"done: {out}")
     return 0
 

@@ -13,10 +13,10 @@ from asma_trainer.cli.shared import OK, add_training_arguments
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
 from asma_trainer.errors import RecipeError
+from asma_trainer.paper.comparisons import ALL_TABLES
 from asma_trainer.paper.figures import FIGURES, draw, draw_curves, runs_behind
 from asma_trainer.paper.make import Order, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
-from asma_trainer.paper.tables import TABLES
 
 COMMANDS = ("table", "figure")
 
@@ -24,7 +24,7 @@ COMMANDS = ("table", "figure")
 def add_parsers(commands: Any) -> None:
     """Add the commands to those of ``asma-train``."""
     table = _parser(commands, "table", "a table of the ASMa paper on this data set, beside the paper's figures")
-    table.add_argument("number", choices=list(TABLES), metavar="N", help="of the table: " + ", ".join(TABLES))
+    table.add_argument("number", choices=list(ALL_TABLES), metavar="N", help="number or name: " + ", ".join(ALL_TABLES))
     add_training_arguments(table)
     table.add_argument("--seeds", type=int, nargs="+", metavar="S", help="of each run (0; table 12: 0 to 4)")
     table.add_argument(

@@ -96,6 +96,11 @@ class Table:
     sized: bool = False
 
     @property
+    def of_paper(self) -> bool:
+        """Whether the paper has any figure of it."""
+        return any(cell.paper is not None for row in self.rows for cell in row.cells.values())
+
+    @property
     def columns(self) -> list[str]:
         """All columns, in the order of the fullest rows."""
         fullest = sorted(self.rows, key=lambda row: -len(row.cells))

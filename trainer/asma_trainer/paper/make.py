@@ -25,10 +25,11 @@ from asma_trainer.errors import CheckpointError, DataError, RecipeError, look_up
 from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
+from asma_trainer.paper.comparisons import ALL_TABLES
 from asma_trainer.paper.definitions import Cell, Figures, Given, Plan, Setting, Table
 from asma_trainer.paper.show import as_json, left_out, markdown
 from asma_trainer.paper.sizes import Size, size_of
-from asma_trainer.paper.tables import SWEPT_FIGURES, TABLES
+from asma_trainer.paper.tables import SWEPT_FIGURES
 from asma_trainer.recipe.recipe import Recipe, build_recipe
 from asma_trainer.recipe.values import set_value
 from asma_trainer.run import Run
@@ -109,7 +110,7 @@ def plan(order: Order, number: str) -> Plan:
         RecipeError: there is no such table, or the recipe allows no row.
     """
     hint = "Table 2, of times on a device, is made by `asma-edge profile`"
-    table = look_up(TABLES, number, f"no table {number}", hint)
+    table = look_up(ALL_TABLES, number, f"no table {number}", hint)
     return _possible(order, f"table-{number}", table(order.given()))
 
 
@@ -239,7 +240,7 @@ def _pretrained(order: Order, setting: Setting, seed: int) -> Path:
 def _beside(order: Order, plan: Plan) -> list[Run]:
     """The runs of other tables in the same folder, from which work may be copied."""
     given, own = order.given(), {setting.name for setting in plan.table.settings}
-    others = {s.name: s for define in (*TABLES.values(), *SWEPT_FIGURES.values()) for s in define(given).settings}
+    others = {s.name: s for define in (*ALL_TABLES.values(), *SWEPT_FIGURES.values()) for s in define(given).settings}
     runs = []
     for setting in others.values():
         for seed in plan.seeds:

@@ -16,8 +16,9 @@ def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
     table, columns = plan.table, plan.table.columns
     lines = [f"## {plan.name.replace('-', ' ').capitalize()}: {table.title}", ""]
     heads = [column.replace("|", "/") for column in columns] + (["Params (M)", "MACs (G)"] if table.sized else [])
-    lines.append(f"| | split | {' | '.join(heads)} | paper, {table.paper} |")
-    lines.append("|---" * (len(heads) + 3) + "|")
+    beside = [f"paper, {table.paper}"] if table.of_paper else []
+    lines.append(f"| | split | {' | '.join([*heads, *beside])} |")
+    lines.append("|---" * (len(heads) + len(beside) + 2) + "|")
     by_name = {(row.row.name, row.split): row.values for row in rows}
     for row in rows:
         first = by_name.get((row.row.against or table.rows[0].name, row.split), {})
@@ -27,7 +28,7 @@ def markdown(plan: Plan, rows: Sequence[Figures]) -> str:
         if table.sized:
             cells += _size_cells(row.size)
             paper += f"; {', '.join(_size_cells(Size(*row.row.paper_size)))}" if row.row.paper_size else ""
-        lines.append(f"| {' | '.join([row.row.name, row.split, *cells, paper])} |")
+        lines.append(f"| {' | '.join([row.row.name, row.split, *cells, *([paper] if beside else [])])} |")
     seeds = ", ".join(map(str, plan.seeds))
     said = f"Top-1 in per cent; seed {seeds}." if len(plan.seeds) == 1 else (
         f"Top-1 in per cent, mean ± deviation over seeds {seeds}; p of a paired t-test against the row that a row "

@@ -16,8 +16,8 @@ from asma_trainer.recipe.sections import AugmentConfig
 
 LINEAR, FINE_TUNED = "Lin.", "FT."
 _STREAM_NAMES = {"joint": "Joint (J)", "motion": "Motion (M)", "bone": "Bone (B)"}
-_JOINT_ONLY = {"streams": ["joint"], "fusion": [1.0]}
-_ASMA = {"pretrain.method": "asma"}
+JOINT_ONLY = {"streams": ["joint"], "fusion": [1.0], "student.fuse_after": 0}
+ASMA = {"pretrain.method": "asma"}
 _NOT_HERE = "not among the methods of this package"
 
 
@@ -27,7 +27,7 @@ def linear(given: Given, name: str = "", changes: Mapping[str, Any] | None = Non
     It is trained as long as fine-tuning is (both take 150 epochs in the paper), at the paper's rate.
     """
     own = given.recipe.finetune
-    overrides = _ASMA | {
+    overrides = ASMA | {
         "stages": ["pretrain", "align", *more, "evaluate"],
         "align.steps": own.steps,
         "align.batch": own.batch,
@@ -38,7 +38,7 @@ def linear(given: Given, name: str = "", changes: Mapping[str, Any] | None = Non
 
 def finetuned(name: str = "", changes: Mapping[str, Any] | None = None, *more: str) -> Setting:
     """The encoders end to end, then the alignment on them as the recipe has it."""
-    overrides = _ASMA | {"stages": ["pretrain", "finetune", "align", *more, "evaluate"]}
+    overrides = ASMA | {"stages": ["pretrain", "finetune", "align", *more, "evaluate"]}
     return Setting("-".join(["asma-finetune", *more, *filter(None, [name])]), overrides | dict(changes or {}))
 
 
@@ -64,10 +64,15 @@ def distilled(name: str = "", changes: Mapping[str, Any] | None = None) -> Setti
 def method(given: Given, name: str) -> Setting:
     """A method with one encoder: it is probed, and fine-tuned with a linear head."""
     overrides = {"pretrain.method": name, "stages": ["pretrain", "finetune", "evaluate"]}
-    if name in ("skeleton_clr", "aimclr", "crosclr"):  # the queue holds less than the training clips
-        largest = 1 << max(given.clips - 1, 1).bit_length() - 1
-        overrides["contrast.queue"] = min(given.recipe.contrast.queue, largest)  # type: ignore[assignment]
-    return Setting(f"{name}-finetune", overrides)
+    return Setting(f"{name}-finetune", overrides | queue(given, name))
+
+
+def queue(given: Given, name: str) -> dict[str, Any]:
+    """Of a method that contrasts with earlier keys: the largest queue that is shorter than the training split."""
+    if name not in ("skeleton_clr", "aimclr", "crosclr"):
+        return {}
+    largest = 1 << max(given.clips - 1, 1).bit_length() - 1
+    return {"contrast.queue": min(given.recipe.contrast.queue, largest)}
 
 
 def _table_1(given: Given) -> Table:
@@ -115,7 +120,7 @@ def _table_4(_given: Given) -> Table:
         ("DGCNN", "dgcnn", 0.7510, 0.8329),
         ("ST-GCN", "stgcn", 0.7584, 0.8408),
     ):
-        overrides = _ASMA | _JOINT_ONLY | {"encoder.backbone": key, "stages": ["pretrain", "finetune", "evaluate"]}
+        overrides = ASMA | JOINT_ONLY | {"encoder.backbone": key, "stages": ["pretrain", "finetune", "evaluate"]}
         setting = Setting(f"backbone-{key}", overrides)
         cells = {LINEAR: Cell(setting, "linear ldhm", lin), FINE_TUNED: Cell(setting, "fine-tuned ldhm", ft)}
         rows.append(Row(name, cells))
@@ -202,13 +207,13 @@ def _table_8(given: Given) -> Table:
 
 def masks(name: str, hdlm: tuple[str, str], ldhm: tuple[str, str], more: Mapping[str, Any] | None = None) -> Setting:
     """Joint stream, pretraining alone; (joints, frames) that each encoder does not see."""
-    pairs = _ASMA | {
+    pairs = ASMA | {
         "mask.hdlm_joints": hdlm[0],
         "mask.hdlm_frames": hdlm[1],
         "mask.ldhm_joints": ldhm[0],
         "mask.ldhm_frames": ldhm[1],
     }
-    return Setting(f"masks-{name}", _JOINT_ONLY | {"stages": ["pretrain", "evaluate"]} | pairs | dict(more or {}))
+    return Setting(f"masks-{name}", JOINT_ONLY | {"stages": ["pretrain", "evaluate"]} | pairs | dict(more or {}))
 
 
 def _table_9(_given: Given) -> Table:
