@@ -82,8 +82,7 @@ def stillness(scored: Scored, info: BundleInfo, settings: DecisionSettings) -> n
     """(T,) the frames for which the motion gate spares the network."""
     if not settings.still_after:
         return np.zeros(len(scored.frames), dtype=bool)
-    dims = 2 if info.preprocess.units == "pixels" else 3
-    gate = MotionGate(info.fps, settings.still_after, settings.still_motion, dims)
+    gate = MotionGate(info.fps, settings.still_after, settings.still_motion, info.preprocess.dims)
     return np.array([not gate.moving(frame[None]) for frame in scored.frames])
 
 
