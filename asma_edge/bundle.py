@@ -2,10 +2,11 @@
 
     [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md][ZIP comment: sha256 of all bytes before it]
 
-The archive may hold quality.npz as well (`asma_edge.quality`). Any TFLite tool opens the file as a model, any ZIP tool as an archive. The archive's comment, the last 64 bytes of
-the file, is the hexadecimal SHA-256 of everything before it, so a truncated or altered file is never loaded.
-A bundle is treated as hostile: sizes, single and together, are limited before anything is unpacked, nothing is
-unpickled, and `asma_edge.model_check` looks at the model before the interpreter does.
+The archive may hold quality.npz as well (`asma_edge.quality`). Any TFLite tool opens the file as a model, any ZIP tool
+as an archive. The archive's comment, the last 64 bytes of the file, is the hexadecimal SHA-256 of everything before it,
+so a truncated or altered file is never loaded. A bundle is treated as hostile: sizes, single and together, are limited
+before anything is unpacked, nothing is unpickled, and `asma_edge.model_check` looks at the model before the interpreter
+does.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def judged_clips(dataset: PreparedDataset, clips: IntArray) -> IntArray:
             got=f"{len(clips)} clips without",
             hint="import the data set again, or give the column correctness in --labels (docs/data.md)",
         )
-    return clips[known]
+    judged: IntArray = clips[known]
+    return judged
 
 
 def whole_clips(dataset: PreparedDataset, clips: IntArray, info: BundleInfo) -> Iterator[Example]:
@@ -244,7 +245,8 @@ def _direction(x: Float64Array, correct: npt.NDArray[np.bool_], sizes: Sequence[
 
 def _alike(correct: npt.NDArray[np.bool_]) -> Float64Array:
     """(N,) weights that sum to N, and for either kind to half of it."""
-    return len(correct) / 2.0 / np.where(correct, correct.sum(), (~correct).sum())
+    weights: Float64Array = len(correct) / 2.0 / np.where(correct, correct.sum(), (~correct).sum())
+    return weights
 
 
 def _reader(dataset: PreparedDataset, info: BundleInfo) -> PoseReader:
