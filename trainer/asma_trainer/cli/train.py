@@ -31,7 +31,10 @@ _COMMANDS: dict[str, str] = {
     "run": "every stage of the recipe, in its order",
     "sweep": "several settings and seeds of a recipe, each a run of its own, in one table",
 }
-_OF_BUNDLES = {"calibrate": (calibrate.HELP, calibrate.main), "quality": (quality.HELP, quality.main)}  # they take a bundle, not a recipe
+_OF_BUNDLES = {
+    "calibrate": (calibrate.HELP, calibrate.main),
+    "quality": (quality.HELP, quality.main),
+}  # they take a bundle, not a recipe
 
 
 def _parser() -> argparse.ArgumentParser:
