@@ -34,7 +34,7 @@ FPS = 15.0
 
 def model(classes: tuple[int, ...] = (0, 2), dims: int = 3, seed: int = 0, layout: Layout = LAYOUT) -> QualityModel:
     random = np.random.default_rng(seed)
-    weights = random.normal(size=(len(classes), sum(blocks(layout, dims)))).astype(np.float32)
+    weights = random.normal(size=(len(classes), sum(blocks(layout, dims)))).astype(np.float32) * np.float32(0.2)
     return QualityModel(layout, dims, classes, weights, random.normal(size=len(classes)).astype(np.float32))
 
 
@@ -270,10 +270,10 @@ def test_the_command_line_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture
     update_info(bundle.path, path, quality=model(classes=tuple(range(1, 9)), layout=bundle.info.layout))
     recording = tmp_path / "poses.jsonl"
     with gzip.open(builtin_path("irds9").with_suffix(".jsonl.gz"), "rt") as file:
-        recording.write_text("".join(itertools.islice(file, 400)))
+        recording.write_text("".join(itertools.islice(file, 600)))
     with Recognizer.load(path) as recognizer:
         stream = recognizer.stream(repetitions=True)
-        frames = list(open_source(str(recording)))
+        frames = list(open_source(str(recording), model=path))
         done = [stream.update(frame.poses[0], frame.t).repetition for frame in frames]
     expected = [f"{r.quality:.2f})" for r in done if r is not None and r.quality is not None]
     assert len(expected) > 3
