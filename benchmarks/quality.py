@@ -148,7 +148,7 @@ def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
     whole = list(whole_clips(dataset, test, info))
     random = np.random.default_rng(options.seed + 1)
-    counted = list(counted_repetitions(dataset, test, info, REST, random))
+    counted = list(counted_repetitions(dataset, random.permutation(test), info, REST, random))
     found = {example.clip for example in counted}
     scores = [(example.correct, judges["quality"](example)) for example in counted]
     return {

@@ -3,7 +3,8 @@
 In this order:
 
 1. repetitions: every clip as a whole, and what the device's counter cuts out of recordings in which one person's clips
-   of one class follow each other; each of them mirrored as well, as one of the mirrored class;
+   of one class follow each other, in their order and in a random one; each of them mirrored as well, as one of the
+   mirrored class;
 2. directions: for each class, ridge regression of "done correctly" on the features of `asma_edge.quality`, each of the
    three kinds of features counting alike, and correct and incorrect repetitions counting alike;
 3. probabilities: logistic regression (Platt, Probabilistic Outputs for Support Vector Machines, 1999) of the same on
@@ -118,26 +119,25 @@ def whole_clips(dataset: PreparedDataset, clips: IntArray, info: BundleInfo) -> 
 def counted_repetitions(
     dataset: PreparedDataset, clips: IntArray, info: BundleInfo, rest: float, random: np.random.Generator
 ) -> Iterator[Example]:
-    """What the repetition counter finds in recordings of one person's clips of one class, in random order.
+    """What the repetition counter finds in recordings of one person's clips of one class, in the order of ``clips``.
 
     A repetition is one of the clip that fills more than half of it; others are left out.
 
     Args:
         rest: seconds of standing between the clips.
-        random: chooses the order, and the tremble of who stands.
+        random: gives the tremble of who stands.
         dataset, clips, info: as for `whole_clips`, whose errors are raised.
     """
     labels, reader = model_labels(dataset, info), _reader(dataset, info)
     for label in labels:
         for group in by_person(dataset, clips[dataset.label[clips] == label]):
-            order = random.permutation(group)
-            recording = rested(join(dataset, order, rest, random), dataset.info, random)
+            recording = rested(join(dataset, group, rest, random), dataset.info, random)
             frames, actions = prepare(recording, info, reader)
             for found in count_repetitions(frames, info):
                 shared = [min(a.end, found.t_end) - max(a.start, found.t_start) for a in actions]
                 if max(shared) > found.duration / 2:
                     first, last = round(found.t_start * info.fps), round(found.t_end * info.fps)
-                    yield _example(dataset, int(order[np.argmax(shared)]), labels, frames[first : last + 1], info)
+                    yield _example(dataset, int(group[np.argmax(shared)]), labels, frames[first : last + 1], info)
 
 
 def training_examples(dataset: PreparedDataset, clips: IntArray, info: BundleInfo, seed: int = 0) -> list[Example]:
@@ -145,7 +145,8 @@ def training_examples(dataset: PreparedDataset, clips: IntArray, info: BundleInf
     random = np.random.default_rng(seed)
     found = list(whole_clips(dataset, clips, info))
     for rest in RESTS:
-        found += counted_repetitions(dataset, clips, info, rest, random)
+        for order in (clips, random.permutation(clips)):
+            found += counted_repetitions(dataset, order, info, rest, random)
     swapped = [dataset.info.classes[label] for label in dataset.info.mirror_labels]
     mirror = {
         model: info.labels.index(swapped[label])
