@@ -7,6 +7,7 @@ from typing import Any
 
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.cli.shared import OK, Commands, add_command, print_json
+from asma_edge.plain_text import escaped
 from asma_edge.preprocess import AXES
 
 
@@ -21,10 +22,10 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         print_json({**bundle.info.to_dict(), "file_bytes": bundle.size, "report": bundle.report, "card": bundle.card})
     elif options.card:
-        print(bundle.card.strip())
+        print(escaped(bundle.card.strip()))
     else:
         for name, text in summary(bundle).items():
-            print(f"{name:8} {text}")
+            print(escaped(f"{name:8} {text}", keep=""))
     return OK
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from asma_edge.builtin import model_path
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.errors import AsmaError
+from asma_edge.plain_text import escaped
 from asma_trainer.errors import DataError
 
 Make = Callable[[Bundle, Path], tuple[dict[str, Any], str]]
@@ -49,7 +50,7 @@ def make_bundle(command: str, options: argparse.Namespace, make: Make) -> int:
             )
         values, text = make(read_bundle(options.bundle), out)
     except AsmaError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        print(escaped(f"{command}: {error}"), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{command}: cannot write: {error}", file=sys.stderr)
@@ -57,5 +58,9 @@ def make_bundle(command: str, options: argparse.Namespace, make: Make) -> int:
     except KeyboardInterrupt:
         print(f"{command}: interrupted; nothing was written", file=sys.stderr)
         return 130
-    print(json.dumps({"out": str(out), **values}) if options.json else f"{text}\ndone: {out}")
+    if options.json:
+        print(json.dumps({"out": str(out), **values}))
+    else:
+        print(escaped(text))
+        print(f"done: {out}")
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_edge.plain_text import escaped
 from asma_trainer.budget import parse_duration
 from asma_trainer.cli import calibrate, paper, quality
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, add_training_arguments, progress
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if where.main:
                 _show(options.out, options.stage, options.json)
     except AsmaError as error:
-        print(f"asma-train: {error}", file=sys.stderr)
+        print(escaped(f"asma-train: {error}"), file=sys.stderr)
         return BAD_INPUT
     except OSError as error:
         print(f"asma-train: cannot write: {error}", file=sys.stderr)
@@ -147,7 +148,8 @@ def _report(options: argparse.Namespace) -> int:
     tell = (lambda _: None) if options.json else print
     settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
     rows, summary = report_run(run, settings)
-    print(json.dumps(summary) if options.json else f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}")
+    text = f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}"
+    print(json.dumps(summary) if options.json else escaped(text))
     return OK
 
 
@@ -157,7 +159,11 @@ def _export_encoders(options: argparse.Namespace) -> int:
     if options.to_ship:
         check_may_ship(f"'{options.out}'", file.card["licence"])
     file.save(options.out)
-    print(json.dumps({"out": str(options.out), **file.card}) if options.json else f"{file.text()}\ndone: {options.out}")
+    print(
+        json.dumps({"out": str(options.out), **file.card})
+        if options.json
+        else escaped(f"{file.text()}\ndone: {options.out}")
+    )
     return OK
 
 
@@ -169,7 +175,7 @@ def _show(folder: Path, stage: str, as_json: bool) -> None:
         print(json.dumps({"stage": stage, "out": str(folder), "accuracy": rows_of(rows)}))
         return
     if rows:
-        print(accuracy_text(rows))
+        print(escaped(accuracy_text(rows)))
     print(f"done: {folder}")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from asma_edge.plain_text import brief
 from asma_trainer.data.dataset import CORRECT, UNKNOWN, UNLABELLED, PreparedDataset
-from asma_trainer.formats.parse.text import brief
 
 _COLUMNS = 6  # splits that fit beside each other
 _NUMBERS = 40
@@ -86,3 +86,12 @@ def describe_text(values: dict[str, Any]) -> str:
 
 def _numbers(values: list[int]) -> str:
     return " ".join(map(str, values[:_NUMBERS])) + (" ..." if len(values) > _NUMBERS else "") or "not stated"
+
+
+def outcome_text(values: dict[str, Any]) -> str:
+    """What was made, and what is to be known of it: left out, assumed, warnings."""
+    lines = [describe_text(values), ""]
+    lines += [f"left out  {omitted['name']}: {omitted['reason']}" for omitted in values["left_out"]]
+    lines += [f"assumed   {assumed['text']}" for assumed in values.get("assumed", ())]
+    lines += [f"warning   {text}" for text in values["warnings"]]
+    return "\n".join(lines).rstrip()

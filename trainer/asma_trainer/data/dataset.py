@@ -12,19 +12,23 @@
 
 from __future__ import annotations
 
+import os
 import tokenize
 import tomllib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.files import open_regular
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.errors import DataError
+from asma_trainer.files import swells
 
 IntArray = npt.NDArray[np.int64]
 
@@ -160,7 +164,8 @@ class PreparedDataset:
         """
         path = Path(path)
         try:
-            values = tomllib.loads((path / "dataset.toml").read_text(encoding="utf-8"))
+            with open_regular(path / "dataset.toml") as file:
+                values = tomllib.load(file)
             if values.get("format") != FORMAT_VERSION:
                 raise ValueError(f"format {values.get('format')}, expected {FORMAT_VERSION}")
             info = DatasetInfo(
@@ -173,10 +178,9 @@ class PreparedDataset:
                 licence=str(values.get("licence", "")),
                 assumed=tuple(map(str, values.get("assumed", ()))),
             )
+            open_regular(path / "poses.npy").close()  # a pipe would block for ever
             poses = np.load(path / "poses.npy", mmap_mode="r", allow_pickle=False)
-            with np.load(path / "index.npz", allow_pickle=False) as index:
-                arrays = {key: index[key] for key in index.files}
-            arrays.setdefault("correctness", np.full(len(arrays["label"]), UNKNOWN))
+            arrays = _index(path / "index.npz")
             dataset = cls(
                 path=path,
                 info=info,
@@ -212,7 +216,9 @@ class PreparedDataset:
             "labels are outside the classes": count > 0
             and self.label.min() >= UNLABELLED
             and self.label.max() < len(self.info.classes),
-            "correctness below -1": count > 0 and self.correctness.min() >= UNKNOWN,
+            "correctness below -1, or no whole numbers": count > 0
+            and self.correctness.dtype.kind in "iu"
+            and self.correctness.min() >= UNKNOWN,
             "a split names clips that do not exist": all(
                 not len(c) or (c.min() >= 0 and c.max() < count) for c in self.splits.values()
             ),
@@ -225,3 +231,22 @@ class PreparedDataset:
                     got=problem,
                     hint="import or synthesise the data set again",
                 )
+
+
+def _index(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of index.npz.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: it is unreadable, or would unpack to far more than there is of it.
+    """
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as index:
+        members = index.zip.infolist()
+        size = sum(member.file_size for member in members)
+        # Other methods unpack without a limit, whatever size a member claims.
+        stored = all(member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members)
+        if not stored or swells(size, os.fstat(file.fileno()).st_size):
+            raise ValueError(f"{path.name} would unpack to {size} bytes or more")
+        arrays = {key: index[key] for key in index.files}
+    if "correctness" not in arrays and "label" in arrays:  # an older folder
+        arrays["correctness"] = np.full(len(arrays["label"]), UNKNOWN, dtype=np.int64)
+    return arrays
