@@ -14,7 +14,7 @@ from asma_edge.errors import BundleError
 
 MAX_ARRAYS = 64
 Array = npt.NDArray[Any]
-_KINDS = (np.dtype("<f4"), np.dtype("|u1"))
+_FLOAT, _BYTE = np.dtype("<f4"), np.dtype("|u1")
 
 
 def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
@@ -28,8 +28,8 @@ def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
     return pack(members)
 
 
-def unpack_arrays(data: bytes, limit: int) -> dict[str, Array]:
-    """{name: float32 or uint8 array} of an .npz that unpacks to ``limit`` bytes at most; read-only.
+def unpack_arrays(data: bytes, limit: int, *, small: bool = False) -> dict[str, Array]:
+    """{name: float32 array} of an .npz that unpacks to ``limit`` bytes at most, read-only; ``small``: or uint8 ones.
 
     Raises:
         BundleError: there are too many arrays, or one is not what its header says.
@@ -49,9 +49,12 @@ def unpack_arrays(data: bytes, limit: int) -> dict[str, Array]:
         count = 1
         for length in shape:
             count *= length
-        if dtype not in _KINDS or fortran or min(shape, default=0) < 0 or count * dtype.itemsize != len(rest):
-            raise BundleError(
-                f"array '{name}'", expected="float32 or uint8 data that fill the shape", got=f"{dtype} {shape}"
-            )
+        if (
+            dtype not in ((_FLOAT, _BYTE) if small else (_FLOAT,))
+            or fortran
+            or min(shape, default=0) < 0
+            or count * dtype.itemsize != len(rest)
+        ):
+            raise BundleError(f"array '{name}'", expected="float32 data that fill the shape", got=f"{dtype} {shape}")
         arrays[name.removesuffix(".npy")] = np.frombuffer(rest, dtype=dtype).reshape(shape)
     return arrays

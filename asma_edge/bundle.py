@@ -3,10 +3,11 @@
     [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md reference.npz]
     [ZIP comment: sha256 of all bytes before it]
 
-Any TFLite tool opens the file as a model, any ZIP tool as an archive. The archive's comment, the last 64 bytes of
-the file, is the hexadecimal SHA-256 of everything before it, so a truncated or altered file is never loaded.
-A bundle is treated as hostile: sizes, single and together, are limited before anything is unpacked, nothing is
-unpickled, and `asma_edge.model_check` looks at the model before the interpreter does.
+The archive may hold quality.npz as well (`asma_edge.quality`). Any TFLite tool opens the file as a model, any ZIP tool
+as an archive. The archive's comment, the last 64 bytes of the file, is the hexadecimal SHA-256 of everything before it,
+so a truncated or altered file is never loaded. A bundle is treated as hostile: sizes, single and together, are limited
+before anything is unpacked, nothing is unpickled, and `asma_edge.model_check` looks at the model before the interpreter
+does.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from asma_edge.checks import is_whole
 from asma_edge.checksum import sha256
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.files import atomic_file
+from asma_edge.quality import QualityModel
 from asma_edge.reference import Reference
 from asma_edge.skeleton import FloatArray
 
@@ -38,9 +40,10 @@ MEMBER_LIMITS = {
     "report.json": 8 * MIB,
     "golden.npz": 64 * MIB,
     "card.md": MIB,
+    "quality.npz": 4 * MIB,
     "reference.npz": 4 * MIB,
 }
-_OPTIONAL = {"reference.npz"}  # bundles of before, and of models made elsewhere, have none
+_OPTIONAL = {"quality.npz", "reference.npz"}  # bundles may lack them
 _TFLITE_MAGIC = b"TFL3"  # at byte 4 of every TFLite flatbuffer
 _DIGEST = 64
 
@@ -57,6 +60,7 @@ class Bundle:
         golden: {name: float32 array} example inputs and expected outputs, see `write_bundle`.
         card: the model card, Markdown.
         size: bytes of the whole file.
+        quality: how repetitions are judged, from quality.npz; None: they are not.
         sha256: of the file, hexadecimal, as it stands in its last bytes.
         reference: features of what the model knows, by which it can be taught; None: it has none.
     """
@@ -68,6 +72,7 @@ class Bundle:
     golden: dict[str, FloatArray]
     card: str
     size: int
+    quality: QualityModel | None = None
     sha256: str = ""
     reference: Reference | None = None
 
@@ -80,6 +85,7 @@ def write_bundle(
     golden: Mapping[str, FloatArray],
     report: Mapping[str, Any],
     card: str,
+    quality: QualityModel | None = None,
     reference: Reference | None = None,
 ) -> None:
     """Write a bundle whole, or not at all.
@@ -94,6 +100,7 @@ def write_bundle(
             ``scores`` (g, K) fused. float32.
         report: JSON-ready figures of the conversion.
         card: Markdown text.
+        quality: how repetitions are judged.
         reference: features of training windows, of a model that has features.
 
     Raises:
@@ -101,6 +108,9 @@ def write_bundle(
     """
     _check_model(path, model)
     _check_golden(path, info, golden)
+    judged = {} if quality is None else quality.to_arrays()
+    if quality is not None:
+        QualityModel.from_arrays(judged, info.layout, info.preprocess.dims, len(info.labels))
     values = {
         **info.to_dict(),
         "format": FORMAT_VERSION,
@@ -114,6 +124,7 @@ def write_bundle(
             "report.json": json.dumps(dict(report), indent=1, allow_nan=False).encode(),
             "golden.npz": pack_arrays(golden),
             "card.md": card.encode(),
+            **({"quality.npz": pack_arrays(judged)} if judged else {}),
         }
         if reference is not None:
             members["reference.npz"] = pack_arrays(reference.to_arrays())
@@ -148,6 +159,7 @@ def read_bundle(path: str | Path) -> Bundle:
         )
         report = _json_object(members["report.json"])
         golden = unpack_arrays(members["golden.npz"], MEMBER_LIMITS["golden.npz"])
+        quality = _quality(members.get("quality.npz"), info)
         card = members["card.md"].decode()
         reference = _reference(members.get("reference.npz"), info)
     except BundleError as error:
@@ -156,7 +168,8 @@ def read_bundle(path: str | Path) -> Bundle:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
     _check_golden(path, info, golden)
-    return Bundle(path, info, model, report, golden, card, len(data), data[-_DIGEST:].decode(), reference)
+    digest = data[-_DIGEST:].decode()
+    return Bundle(path, info, model, report, golden, card, len(data), quality, digest, reference)
 
 
 def _refuse(path: Path, expected: str, got: str) -> BundleError:
@@ -208,15 +221,22 @@ def _split(path: Path, data: bytes) -> tuple[bytes, bytes]:
 
 def _unzip(archive: bytes) -> dict[str, bytes]:
     members = unpack(archive, MEMBER_LIMITS, len(MEMBER_LIMITS), comment=_DIGEST)
-    if not set(MEMBER_LIMITS) - _OPTIONAL <= set(members):
+    if set(members) | _OPTIONAL != set(MEMBER_LIMITS):
         raise BundleError("wrong parts", expected=", ".join(MEMBER_LIMITS), got=", ".join(members))
     return members
+
+
+def _quality(content: bytes | None, info: BundleInfo) -> QualityModel | None:
+    if content is None:
+        return None
+    arrays = unpack_arrays(content, MEMBER_LIMITS["quality.npz"])
+    return QualityModel.from_arrays(arrays, info.layout, info.preprocess.dims, len(info.labels))
 
 
 def _reference(content: bytes | None, info: BundleInfo) -> Reference | None:
     if content is None:
         return None
-    arrays = unpack_arrays(content, MEMBER_LIMITS["reference.npz"])
+    arrays = unpack_arrays(content, MEMBER_LIMITS["reference.npz"], small=True)
     return Reference.from_arrays(arrays, len(info.networks), len(info.labels))
 
 

@@ -81,6 +81,11 @@ class PreprocessSpec:
                 hint="correct [preprocess] in the recipe, or update asma-edge to read a newer bundle",
             )
 
+    @property
+    def dims(self) -> int:
+        """How many of the three numbers of a joint are coordinates: 3, or in pixels 2."""
+        return 2 if self.units == "pixels" else 3
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {"version": self.version, "units": self.units, "steps": list(self.steps)}
@@ -120,7 +125,7 @@ class Preprocessor:
 
     def __init__(self, spec: PreprocessSpec, layout: Layout) -> None:
         self.spec, self.layout = spec, layout
-        self._dims = 2 if spec.units == "pixels" else 3
+        self._dims = spec.dims
         self._origin = list(layout.origin)
         self._to_origin = _mean_of(layout, layout.origin)
         needed = set(spec.steps) & {"scale", "view"}

@@ -180,6 +180,7 @@ class Recognizer:
             max_gap=float(max_gap),
             hold=hold,
             repetitions=repetitions,
+            quality=self.bundle.quality,
         )
 
     def people(
@@ -346,5 +347,4 @@ class Recognizer:
         if taught is None:
             return score_window(info, self.runtime.clip_model(), window, None)
         outputs = window_outputs(info, self.runtime.clip_model(features=True), window, None)
-        scores: FloatArray = join_taught(info, outputs[None], taught)[0]
-        return scores
+        return np.asarray(join_taught(info, outputs[None], taught)[0])

@@ -92,6 +92,7 @@ def pool_datasets(
                     continue
                 poses = _poses(source, number, info, writer.people, settings.fps is not None)
                 numbers = {field: _number(source, field, number, moved[name][field]) for field in _NUMBERED}
+                numbers["correctness"] = int(source.correctness[number])
                 places[name][number] = writer.add(Clip(poses, label, f"{name}/{source.name[number]}", **numbers))
             for split, clips in _splits(sets, places).items():
                 writer.split(split, clips)
