@@ -11,7 +11,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 LIGHT := .venv-light
 LIGHT_TESTS := tests/edge tests/test_architecture.py tests/trainer/test_recipe.py tests/trainer/test_dataset.py \
 	tests/trainer/test_data_*.py tests/trainer/test_formats_*.py tests/trainer/test_seq_npz.py tests/trainer/test_label.py \
-	tests/trainer/test_pool.py tests/trainer/test_splits.py tests/trainer/test_synthetic.py tests/trainer/test_view.py
+	tests/trainer/test_pool.py tests/trainer/test_others.py tests/trainer/test_splits.py tests/trainer/test_synthetic.py tests/trainer/test_view.py
 
 # First the built-in model on its example, then everything from the start.
 demo: $(INSTALLED)

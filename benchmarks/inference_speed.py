@@ -5,13 +5,14 @@ The contestants take turns (A B A B ...), so that whatever else the machine does
 compared, and the fastest calls beside them, which a busy machine disturbs less. First, on one thread: the int8 clip
 against PyTorch, which runs the student as trained (float32, BatchNorm in place, inference_mode); both get the same
 float32 clip. The device runtime's call around LiteRT is measured in a second contest, a new frame of the streaming
-graph on its own. With --threads then, for each number of them, the clip of all streams by LiteRT in int8 and float32,
-PyTorch eager and compiled, ONNX Runtime and OpenVINO, where they are installed. Last, networks that people would take
-instead (rivals.py), with random weights, each on the input of its own paper, in PyTorch eager and ONNX Runtime: what
-they cost, not what they know.
+graph on its own. The teachers of recipes (--teachers), with random weights, look at the same clip. With --threads then,
+for each number of them, the clip of all streams by LiteRT in int8 and float32, PyTorch eager and compiled, ONNX Runtime
+and OpenVINO, where they are installed. Last, networks that people would take instead (rivals.py), with random weights,
+each on the input of its own paper, in PyTorch eager and ONNX Runtime: what they cost, not what they know.
 Without --student, a three-stream device student with random weights is used (25 joints, 60 classes).
 
-    python benchmarks/inference_speed.py [--student student.pt] [--repeats N] [--threads 1,2] [--json]
+    python benchmarks/inference_speed.py [--student student.pt] [--teachers RECIPE ...] [--repeats N] [--threads 1,2]
+        [--json]
 """
 
 from __future__ import annotations
@@ -51,10 +52,18 @@ from asma_edge.bundle import read_bundle
 from asma_edge.errors import AsmaError
 from asma_edge.runtime import Runtime
 from asma_edge.skeleton import FloatArray
+from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.methods.asma import Asma
+from asma_trainer.models.count import count_parameters
+from asma_trainer.networks import build_teacher
+from asma_trainer.recipe.recipe import Recipe, load_recipe
 from asma_trainer.student_file import StudentFile
 
 # All imports are done: some of them set the number of threads themselves.
 torch.set_num_threads(1)
+
+# A teacher as narrow as the student, and the paper's.
+TEACHERS = ("device-irds", "paper-ntu60")
 
 # {name: (network, its input)}
 RIVALS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -62,6 +71,42 @@ RIVALS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "EfficientGCN-B0, 288 frames": (EfficientGCN, (1, 3, 6, EfficientGCN.FRAMES, 25)),
     "CoST-GCN, a new frame": (CoSTGCN, (1, 25, 3)),
 }
+
+
+class AllTeachers(nn.Module):
+    """The teachers of all the student's streams by a recipe, with random weights."""
+
+    def __init__(self, student: StudentFile, recipe: Recipe) -> None:
+        super().__init__()
+        info = DatasetInfo(student.layout, student.fps, student.preprocess.units, student.labels)
+        self.teachers = nn.ModuleList(build_teacher(info, recipe, Asma.encoder_names) for _ in student.streams)
+        self.eval()
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Logits of each stream."""
+        owner = torch.zeros(1, dtype=torch.long)
+        return tuple(teacher(clip, owner, 1) for teacher, clip in zip(self.teachers, inputs, strict=True))
+
+
+def teachers_times(student: StudentFile, recipes: Sequence[str], repeats: int) -> dict[str, dict[str, Any]]:
+    """{recipe: medians of a clip of all streams by its teacher in PyTorch and by the int8 student, in turns}."""
+    clips = one_clip(student)
+    tensors = [torch.from_numpy(values) for values in clips.values()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
+        int8 = litert_call(read_bundle(path).model, clips, 1)
+    found: dict[str, dict[str, Any]] = {}
+    for name in recipes:
+        network = AllTeachers(student, load_recipe(name))
+        times = contest({"int8": int8, "teacher": eager_call(network, tensors)}, repeats)
+        found[name] = {
+            "teacher_ms": times["teacher"][0],
+            "int8_ms": times["int8"][0],
+            "speedup": times["teacher"][0] / times["int8"][0],
+            "parameters": count_parameters(list(network.teachers)),
+        }
+    return found
 
 
 def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
@@ -132,8 +177,10 @@ def _export(network: nn.Module, x: torch.Tensor, path: Path) -> Path | None:
     return path
 
 
-def run(student: StudentFile, repeats: int, threads: Sequence[int] = ()) -> dict[str, Any]:
-    """All streams together, then each alone; then everything else, for each number of threads."""
+def run(
+    student: StudentFile, repeats: int, threads: Sequence[int] = (), teachers: Sequence[str] = ()
+) -> dict[str, Any]:
+    """All streams together, then each alone; the teachers; then everything else, for each number of threads."""
     result: dict[str, Any] = {
         "settings": {"threads": torch.get_num_threads(), "batch": 1, "repeats": repeats, "window": student.window},
         "machine": {
@@ -144,6 +191,7 @@ def run(student: StudentFile, repeats: int, threads: Sequence[int] = ()) -> dict
         "all": measure(student, repeats),
     }
     result["streams"] = {name: measure(alone(student, name), repeats) for name in student.models if not student.early}
+    result["teachers"] = teachers_times(student, teachers, repeats)
     result["contests"], result["rivals"] = {}, {}
     files: Files | None = None
     with tempfile.TemporaryDirectory() as folder:
@@ -167,6 +215,11 @@ def format_result(result: Mapping[str, Any]) -> str:
         cells.append("" if row["frame_ms"] is None else f"{row['frame_ms']:.4f}")
         lines.append(f"{name:<9}" + "".join(f"{cell:>13}" for cell in cells))
     lines.append(f"medians of {result['settings']['repeats']} interleaved calls, one thread, batch 1")
+    for name, row in result["teachers"].items():
+        lines.append(
+            f"teacher of {name} ({row['parameters'] / 1e6:.2f} M parameters, random weights), eager: "
+            f"{row['teacher_ms']:.2f} ms, int8 student {row['int8_ms']:.3f} ms, {row['speedup']:.1f}x"
+        )
     for threads, contestants in result["contests"].items():
         lines += ["", f"{'a clip, all streams, threads: ' + threads:<46}{'median ms':>12}{'least ms':>12}"]
         lines += [_row(name, times) for name, times in contestants.items()]
@@ -193,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description="int8 against other runtimes and networks, batch 1")
     parser.add_argument("--student", type=Path, help="student.pt (default: random weights)")
+    parser.add_argument("--teachers", nargs="*", default=TEACHERS, metavar="RECIPE", help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=200, help="timed calls of each (%(default)s)")
     parser.add_argument("--threads", type=_thread_counts, default=(), help="also against all others, such as 1,2")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -201,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--repeats must be at least 1")
     try:
         student = random_student() if options.student is None else StudentFile.load(options.student)
-        result = run(student, options.repeats, options.threads)
+        result = run(student, options.repeats, options.threads, options.teachers)
     except AsmaError as error:
         print(f"inference_speed: {error}", file=sys.stderr)
         return 2

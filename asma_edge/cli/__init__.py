@@ -12,10 +12,11 @@ import warnings
 from collections.abc import Sequence
 
 from asma_edge import __version__
-from asma_edge.cli import inspect, profile, run, serve, verify
+from asma_edge.cli import inspect, profile, run, serve, teach, verify
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout, open_missing_streams
+from asma_edge.plain_text import escaped
 from asma_edge.pose_check import PoseWarning
 
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """In one line, without the place in the source that Python shows."""
-    print(f"asma-edge: warning: {message}", file=sys.stderr)
+    print(escaped(f"asma-edge: warning: {message}"), file=sys.stderr)
 
 
 def _run(command: Command, options: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         sys.stdout.flush()
         return code
     except AsmaError as error:
-        print(f"asma-edge: {error}", file=sys.stderr)
+        print(escaped(f"asma-edge: {error}"), file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         discard_stdout()
@@ -58,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asma-edge", description="Recognise actions in skeleton streams.")
     parser.add_argument("--version", action="version", version=f"asma-edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, serve, inspect, verify, profile):
+    for module in (run, serve, teach, inspect, verify, profile):
         module.add(commands)
     return parser

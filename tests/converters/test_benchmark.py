@@ -39,6 +39,9 @@ def test_inference_speed_reports_all_and_each_stream(capsys: pytest.CaptureFixtu
     for row in (result["all"], *result["streams"].values()):
         assert min(row["int8_ms"], row["eager_ms"], row["frame_ms"], row["runtime_ms"]) > 0
         assert row["speedup"] == pytest.approx(row["eager_ms"] / row["int8_ms"])
+    narrow, paper = (result["teachers"][name] for name in ("device-irds", "paper-ntu60"))
+    assert 6.3e6 < paper["parameters"] < 6.8e6  # the paper: 6.3 M for three streams
+    assert narrow["speedup"] == pytest.approx(narrow["teacher_ms"] / narrow["int8_ms"])
     contest = result["contests"]["1"]
     assert {"LiteRT int8", "LiteRT float32", "PyTorch eager", "torch.compile", "OpenVINO float32"} < set(contest)
     for times in (*contest.values(), result["rivals"]["1"]["SGN, 20 frames"]["PyTorch eager"]):

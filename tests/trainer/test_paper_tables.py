@@ -18,7 +18,7 @@ from asma_trainer.evaluation.results import Results
 from asma_trainer.methods.registry import check_method, method_of
 from asma_trainer.networks import check_networks
 from asma_trainer.paper.comparisons import ALL_TABLES
-from asma_trainer.paper.definitions import Cell, Figures, Given, Setting, Table
+from asma_trainer.paper.definitions import Cell, Figures, Given, Plan, Setting, Table
 from asma_trainer.paper.make import Order, changed_recipe, describe, make, plan
 from asma_trainer.paper.show import as_json, markdown
 from asma_trainer.paper.sizes import Size, size_of
@@ -66,7 +66,13 @@ def scored(recipe: Recipe) -> set[str]:
     names = method_of(recipe).encoder_names
     several = len(names) > 1
     rows = {
-        "pretrain": ["linear", *([f"linear {name}" for name in names] + ["linear average"] if several else [])],
+        "pretrain": [
+            "untrained linear",
+            "untrained linear 1-NN",
+            "linear",
+            "linear 1-NN",
+            *([f"linear {name}{end}" for name in (*names, "average") for end in ("", " 1-NN")] if several else []),
+        ],
         "finetune": [f"fine-tuned {name}" for name in names] if several else ["fine-tuned"],
         "align": ["teacher"],
         "distill": ["student"],
@@ -130,6 +136,23 @@ def test_the_paper_s_own_recipe_gives_the_paper_s_settings() -> None:
     assert (features.distill.lr, features.distill.label_weight, features.distill.feature_weight) == (1e-3, 1.0, 1.0)
     assert (logits.distill.lr, logits.distill.label_weight, logits.distill.feature_weight) == (1e-2, 0.0, 0.0)
     assert (logits.distill.direction, reverse.distill.direction) == ("forward", "reverse")
+
+
+@pytest.mark.parametrize("preset", recipe_names())
+def test_methods_are_compared_at_one_budget(preset: str, waves: PreparedDataset) -> None:
+    given = Given(base_of(preset, waves), CLIPS)
+    table = ALL_TABLES["methods"](given)
+    assert not table.of_paper
+    recipes = [changed_recipe(given.recipe, setting.overrides) for setting in table.settings]
+    seen = {r.pretrain.steps * r.pretrain.batch for r in recipes if "pretrain" in r.stages}
+    (supervised,) = (r for r in recipes if "finetune" in r.stages)
+    assert (len(recipes), len(seen)) == (6, 1)
+    assert seen.pop() - supervised.finetune.batch < supervised.finetune.steps * supervised.finetune.batch
+    assert {(r.encoder, r.pretrain.augment, r.streams) for r in recipes} == {
+        (given.recipe.encoder, given.recipe.pretrain.augment, ("joint",))
+    }
+    plan_of = Plan("table-methods", table, (0,))
+    assert "paper" not in markdown(plan_of, [Figures(table.rows[0], "test", {})])
 
 
 def test_sizes_are_those_that_the_paper_s_settings_give() -> None:

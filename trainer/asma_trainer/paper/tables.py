@@ -16,7 +16,7 @@ from asma_trainer.recipe.sections import AugmentConfig
 
 LINEAR, FINE_TUNED = "Lin.", "FT."
 _STREAM_NAMES = {"joint": "Joint (J)", "motion": "Motion (M)", "bone": "Bone (B)"}
-JOINT_ONLY = {"streams": ["joint"], "fusion": [1.0]}
+JOINT_ONLY = {"streams": ["joint"], "fusion": [1.0], "student.fuse_after": 0}
 ASMA = {"pretrain.method": "asma"}
 _NOT_HERE = "not among the methods of this package"
 

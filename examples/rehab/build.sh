@@ -1,0 +1,22 @@
+#!/bin/sh
+# The built-in model `rehab`, from IntelliRehabDS and UI-PRMD as prepared data sets (asma-data import):
+#
+#     examples/rehab/build.sh IRDS UI_PRMD OUT
+#
+# leaves OUT/rehab.tflite and, beside it, what it was made of. The same command continues what was interrupted.
+set -eu
+test $# -eq 3 || { sed -n '2,6p' "$0"; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+irds=$(cd "$1" && pwd) ui_prmd=$(cd "$2" && pwd) out=$3
+parts=$out/parts
+mkdir -p "$parts"
+
+ln -sfn "$irds" "$parts/irds"
+test -d "$parts/ui_prmd" || asma-data sides "$ui_prmd" "$parts/ui_prmd" --classes "standing shoulder abduction"
+test -d "$parts/synthetic" || asma-data synth "$parts/synthetic" --people 24 --repeats 3 --recordings 0
+test -d "$parts/pool" || asma-data pool "$parts/irds" "$parts/ui_prmd" "$parts/synthetic" "$parts/pool" \
+    --layout body13 --labels "$here/classes.toml"
+test -d "$out/data" || asma-data others "$parts/pool" "$out/data"
+
+asma-train run --data "$out/data" --recipe rehab --out "$out/run"
+asma-convert "$out/run/student.pt" --out "$out/rehab.tflite"

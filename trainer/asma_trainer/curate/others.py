@@ -1,0 +1,188 @@
+"""A data set with a further class: motion that is none of its classes, made of its own clips.
+
+A recogniser of gestures spends its days looking at people who make none. Clips of the new class are strung together of
+postures that the same sensor saw of the same person, in an order and at a pace that no class has:
+
+- wandering: postures from any clips of the person, one after the other, held now and then;
+- begun: the first part of a clip, and back, as of somebody who thinks better of it;
+- standing: the first moments of a clip, to and fro.
+
+In half of them the person turns and walks about meanwhile. Every person gets as many. They are in ``train``, ``test``,
+``train-fit`` and ``train-val`` where the person is; other splits, as those of one set of a pool, stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from asma_edge.skeleton import FloatArray
+from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.writer import Clip, DatasetWriter
+from asma_trainer.errors import DataError
+
+SUMMARY = "add a class of motion that is none of the others, made of the clips"
+
+_SPLITS = ("train", "test", "train-fit", "train-val")
+_SECONDS = (2.5, 4.0)
+_STEP = (0.4, 1.2)  # seconds from one posture to the next
+_HOLD = 0.3  # share of postures that are held, as long as a step
+_BEGUN = (0.15, 0.4)  # of the frames of a clip
+_TURN = 60.0  # degrees, at most
+_WALK = 0.6  # metres, or heights of a body in pixels
+_SHARES = {"wandering": 0.6, "begun": 0.2, "standing": 0.2}
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OthersSettings:
+    """What to make.
+
+    Attributes:
+        label: name of the class; one that the data set has gets more clips.
+        each: clips of each person.
+        seed: the same settings give the same bytes.
+
+    Raises:
+        DataError: a number is out of range.
+    """
+
+    label: str = "other"
+    each: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.label.strip() and 1 <= self.each <= 10_000):
+            raise DataError(
+                "cannot make such clips",
+                expected="a class name, and 1 to 10000 clips a person",
+                got=f"'{self.label}', {self.each}",
+                hint="correct the option",
+            )
+
+
+def add_others(
+    source: PreparedDataset,
+    out: str,
+    settings: OthersSettings,
+    watch: Callable[[Iterator[int]], Iterator[int]] = iter,
+) -> None:
+    """Write the data set with clips of the class added; ``out`` appears only when all of it is written.
+
+    Raises:
+        DataError: clips do not say whose they are, show several people, or ``out`` exists.
+    """
+    people = np.unique(source.subject[source.label >= 0])
+    if source.people != 1 or not len(people) or people[0] < 0:
+        raise DataError(
+            f"'{source.path}' is not of single people whose number is known",
+            expected="clips of one person each, with subject numbers",
+            got=f"up to {source.people} people a frame" if source.people != 1 else "clips without a subject",
+            hint="import it with subjects, and with --people 1",
+        )
+    info = source.info
+    if settings.label not in info.classes:
+        info = replace(
+            info,
+            classes=(*info.classes, settings.label),
+            mirror_labels=(*info.mirror_labels, len(info.classes)),
+        )
+    label = info.classes.index(settings.label)
+    added: dict[int, IntArray] = {}
+    with DatasetWriter(out, info, 1) as writer:
+        for number in range(len(source)):
+            fields = {name: int(getattr(source, name)[number]) for name in ("label", "subject", "camera", "setup")}
+            writer.add(Clip(source.clip(number), name=str(source.name[number]), **fields))
+        for person in watch(iter(people.tolist())):
+            own = [source.clip(number)[:, 0] for number in np.flatnonzero(source.subject == person).tolist()]
+            made = others_of(own, info.fps, settings.each, np.random.default_rng((settings.seed, person)))
+            added[person] = np.array(
+                [writer.add(Clip(poses, label, f"{settings.label}/{person}/{len(writer)}", person)) for poses in made]
+            )
+        for name, clips in source.splits.items():
+            theirs = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
+            writer.split(name, np.concatenate([clips, *theirs]) if name in _SPLITS else clips)
+
+
+def others_of(clips: Sequence[FloatArray], fps: float, count: int, rng: np.random.Generator) -> list[FloatArray]:
+    """``count`` made clips of one person.
+
+    Args:
+        clips: (T, V, 3) of the person, each.
+        fps: frames per second, of clips and result.
+        rng: what is drawn.
+
+    Returns:
+        (T, V, 3) each; coordinates are missing where those that they are made of are.
+    """
+    makers = {"wandering": _wandering, "begun": _begun, "standing": _standing}
+    kinds = rng.choice(list(_SHARES), count, p=list(_SHARES.values()))
+    made = (makers[kind](clips, fps, rng) for kind in kinds)
+    return [(_roaming(poses, rng) if rng.random() < 0.5 else poses).astype(np.float32) for poses in made]
+
+
+def _wandering(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator) -> Array:
+    frames = _frames(fps, rng)
+    times, keys = [0.0], [_posture(clips, rng)]
+    while times[-1] < frames:
+        if rng.random() < _HOLD:
+            times.append(times[-1] + fps * rng.uniform(*_STEP))
+            keys.append(keys[-1])
+        times.append(times[-1] + fps * rng.uniform(*_STEP))
+        keys.append(_posture(clips, rng))
+    return _eased(np.arange(frames), np.array(times), np.stack(keys))
+
+
+def _posture(clips: Sequence[FloatArray], rng: np.random.Generator) -> Array:
+    clip = _any(clips, rng)
+    return np.asarray(clip[rng.integers(len(clip))])
+
+
+def _any(clips: Sequence[FloatArray], rng: np.random.Generator) -> Array:
+    return clips[int(rng.integers(len(clips)))].astype(np.float64)
+
+
+def _eased(frames: IntArray, times: Array, keys: Array) -> Array:
+    """Postures at frames, from one key to the next as a limb moves: it starts and ends at rest."""
+    place = np.clip(np.searchsorted(times, frames, side="right") - 1, 0, len(times) - 2)
+    part = (frames - times[place]) / (times[place + 1] - times[place])
+    part = (part * part * (3 - 2 * part))[:, None, None]
+    return np.asarray((1 - part) * keys[place] + part * keys[place + 1])
+
+
+def _begun(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator) -> Array:
+    clip = _any(clips, rng)
+    there = max(2, round(len(clip) * rng.uniform(*_BEGUN)))
+    return _to_and_fro(clip[:there], _frames(fps, rng))
+
+
+def _standing(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator) -> Array:
+    clip = _any(clips, rng)
+    return _to_and_fro(clip[: max(2, round(0.15 * fps))], _frames(fps, rng))
+
+
+def _to_and_fro(clip: Array, frames: int) -> Array:
+    """The clip forwards and backwards, again and again."""
+    last = len(clip) - 1
+    return clip[last - np.abs(np.arange(frames) % (2 * last) - last)] if last else np.repeat(clip, frames, axis=0)
+
+
+def _roaming(poses: Array, rng: np.random.Generator) -> Array:
+    """The person turns about the vertical axis, around where it stands, and goes somewhere."""
+    progress = _eased(np.arange(len(poses)), np.array([0.0, len(poses)]), np.array([0.0, 1.0])[:, None, None])[:, 0, 0]
+    angle = np.deg2rad(rng.uniform(-_TURN, _TURN)) * progress
+    centre = np.nanmean(poses, axis=(0, 1)) if np.isfinite(poses).any() else np.zeros(3)
+    x, y, z = np.moveaxis(poses - centre, -1, 0)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    step = rng.uniform(-_WALK, _WALK, 2)
+    turned = np.stack([cos * x + sin * z + step[0] * progress[:, None], y, cos * z - sin * x], axis=-1)
+    turned[..., 2] += step[1] * progress[:, None]
+    return np.asarray(turned + centre)
+
+
+def _frames(fps: float, rng: np.random.Generator) -> int:
+    return max(3, round(fps * rng.uniform(*_SECONDS)))
