@@ -172,13 +172,15 @@ def record(
             got=f"poses in {dataset.info.units}",
             hint="`asma-data project` makes pixels out of metres",
         )
-    labels = {k: info.labels.index(name) for k, name in enumerate(dataset.info.classes) if name in info.labels}
+    # What the model calls idle is none of its actions: an event there is a false one.
+    names = [name for index, name in enumerate(info.labels) if index != info.idle]
+    labels = {k: info.labels.index(name) for k, name in enumerate(dataset.info.classes) if name in names}
     if negative:
         labels = {}
     elif not labels:
         raise DataError(
             f"'{dataset.path}' has none of the model's classes",
-            expected="some of " + ", ".join(info.labels),
+            expected="some of " + ", ".join(names),
             got=", ".join(dataset.info.classes),
             hint="use it with --negatives, or name the data set that the model was made for",
         )
