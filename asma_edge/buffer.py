@@ -57,8 +57,13 @@ class PoseBuffer:
 
 def resample(clip: FloatArray, fps_in: float, fps_out: float) -> FloatArray:
     """(T', ...) frames at ``fps_out`` from a clip (T, ...) at ``fps_in``: what `PoseBuffer` gives for its poses."""
-    count = math.floor((len(clip) - 1) * fps_out / fps_in + _TOLERANCE) + 1
+    count = resampled_length(len(clip), fps_in, fps_out)
     return sample_at(clip, np.arange(count, dtype=np.float64) * (fps_in / fps_out))
+
+
+def resampled_length(frames: int, fps_in: float, fps_out: float) -> int:
+    """How many frames at ``fps_out`` a clip of so many at ``fps_in`` gives; the last is not lost to rounding."""
+    return math.floor((frames - 1) * fps_out / fps_in + _TOLERANCE) + 1
 
 
 def sample_at(clip: FloatArray, positions: npt.NDArray[np.float64]) -> FloatArray:

@@ -2,10 +2,11 @@
 
     [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md][ZIP comment: sha256 of all bytes before it]
 
-Any TFLite tool opens the file as a model, any ZIP tool as an archive. The archive's comment, the last 64 bytes of
-the file, is the hexadecimal SHA-256 of everything before it, so a truncated or altered file is never loaded.
-A bundle is treated as hostile: sizes, single and together, are limited before anything is unpacked, nothing is
-unpickled, and `asma_edge.model_check` looks at the model before the interpreter does.
+The archive may hold quality.npz as well (`asma_edge.quality`). Any TFLite tool opens the file as a model, any ZIP tool
+as an archive. The archive's comment, the last 64 bytes of the file, is the hexadecimal SHA-256 of everything before it,
+so a truncated or altered file is never loaded. A bundle is treated as hostile: sizes, single and together, are limited
+before anything is unpacked, nothing is unpickled, and `asma_edge.model_check` looks at the model before the interpreter
+does.
 """
 
 from __future__ import annotations
@@ -27,13 +28,21 @@ from asma_edge.checks import is_whole
 from asma_edge.checksum import sha256
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.files import atomic_file
+from asma_edge.quality import QualityModel
 from asma_edge.skeleton import FloatArray
 
 __all__ = ["FORMAT_VERSION", "Bundle", "BundleInfo", "read_bundle", "write_bundle"]
 
 MIB = 1024 * 1024
 MAX_FILE = 256 * MIB
-MEMBER_LIMITS = {"asma.json": MIB, "report.json": 8 * MIB, "golden.npz": 64 * MIB, "card.md": MIB}
+MEMBER_LIMITS = {
+    "asma.json": MIB,
+    "report.json": 8 * MIB,
+    "golden.npz": 64 * MIB,
+    "card.md": MIB,
+    "quality.npz": 4 * MIB,
+}
+_OPTIONAL = {"quality.npz"}  # bundles may lack them
 MAX_ARRAYS = 64
 _TFLITE_MAGIC = b"TFL3"  # at byte 4 of every TFLite flatbuffer
 _DIGEST = 64
@@ -51,6 +60,7 @@ class Bundle:
         golden: {name: float32 array} example inputs and expected outputs, see `write_bundle`.
         card: the model card, Markdown.
         size: bytes of the whole file.
+        quality: how repetitions are judged, from quality.npz; None: they are not.
     """
 
     path: Path
@@ -60,6 +70,7 @@ class Bundle:
     golden: dict[str, FloatArray]
     card: str
     size: int
+    quality: QualityModel | None = None
 
 
 def write_bundle(
@@ -70,6 +81,7 @@ def write_bundle(
     golden: Mapping[str, FloatArray],
     report: Mapping[str, Any],
     card: str,
+    quality: QualityModel | None = None,
 ) -> None:
     """Write a bundle whole, or not at all.
 
@@ -83,12 +95,16 @@ def write_bundle(
             ``scores`` (g, K) fused. float32.
         report: JSON-ready figures of the conversion.
         card: Markdown text.
+        quality: how repetitions are judged.
 
     Raises:
         BundleError: the parts do not make a bundle that `read_bundle` would accept.
     """
     _check_model(path, model)
     _check_golden(path, info, golden)
+    judged = {} if quality is None else quality.to_arrays()
+    if quality is not None:
+        _quality(info, judged)
     values = {
         **info.to_dict(),
         "format": FORMAT_VERSION,
@@ -102,6 +118,7 @@ def write_bundle(
             "report.json": json.dumps(dict(report), indent=1, allow_nan=False).encode(),
             "golden.npz": _pack_arrays(golden),
             "card.md": card.encode(),
+            **({"quality.npz": _pack_arrays(judged)} if judged else {}),
         }
     except (TypeError, ValueError) as error:
         raise _refuse(path, "finite JSON values in provenance and report", str(error)) from error
@@ -133,16 +150,16 @@ def read_bundle(path: str | Path) -> Bundle:
             {k: v for k, v in values.items() if k not in ("format", "needs", "model_bytes", "model_sha256")}
         )
         report = _json_object(members["report.json"])
-        golden = _unpack_arrays(members["golden.npz"])
+        golden = _unpack_arrays(members, "golden.npz")
+        quality = _quality(info, _unpack_arrays(members, "quality.npz")) if "quality.npz" in members else None
         card = members["card.md"].decode()
     except BundleError as error:
         raise _refuse(path, error.expected, f"{error.what}: {error.got}") from error
-    except (AsmaError, ValueError, KeyError, TypeError, RecursionError, EOFError, NotImplementedError, OSError,
-            RuntimeError, struct.error, zlib.error) as error:  # fmt: skip
+    except (AsmaError, ValueError, TypeError, RecursionError, struct.error, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
     _check_golden(path, info, golden)
-    return Bundle(path, info, model, report, golden, card, len(data))
+    return Bundle(path, info, model, report, golden, card, len(data), quality)
 
 
 def _refuse(path: Path, expected: str, got: str) -> BundleError:
@@ -194,7 +211,7 @@ def _split(path: Path, data: bytes) -> tuple[bytes, bytes]:
 
 def _unzip(archive: bytes) -> dict[str, bytes]:
     members = unpack(archive, MEMBER_LIMITS, len(MEMBER_LIMITS), comment=_DIGEST)
-    if set(members) != set(MEMBER_LIMITS):
+    if set(members) | _OPTIONAL != set(MEMBER_LIMITS):
         raise BundleError("wrong parts", expected=", ".join(MEMBER_LIMITS), got=", ".join(members))
     return members
 
@@ -232,9 +249,9 @@ def _pack_arrays(arrays: Mapping[str, FloatArray]) -> bytes:
     return pack(members)
 
 
-def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
-    """Read an .npz without NumPy's loader, which would allocate whatever a header claims."""
-    contents = unpack(data, MEMBER_LIMITS["golden.npz"], MAX_ARRAYS)
+def _unpack_arrays(members: Mapping[str, bytes], member: str) -> dict[str, FloatArray]:
+    """Read a member .npz without NumPy's loader, which would allocate whatever a header claims."""
+    contents = unpack(members[member], MEMBER_LIMITS[member], MAX_ARRAYS)
     arrays: dict[str, FloatArray] = {}
     for name, content in contents.items():
         file = io.BytesIO(content)
@@ -253,6 +270,10 @@ def _unpack_arrays(data: bytes) -> dict[str, FloatArray]:
             raise BundleError(f"array '{name}'", expected="float32 data that fill the shape", got=f"{dtype} {shape}")
         arrays[name.removesuffix(".npy")] = np.frombuffer(rest, dtype=np.float32).reshape(shape)
     return arrays
+
+
+def _quality(info: BundleInfo, arrays: Mapping[str, FloatArray]) -> QualityModel:
+    return QualityModel.from_arrays(arrays, info.layout, info.preprocess.dims, len(info.labels))
 
 
 def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from asma_edge.decision import DecisionSettings
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.fusion import FUSED, Familiarity
-from asma_edge.preprocess import STREAMS, PreprocessSpec
+from asma_edge.plain_text import LONGEST_LABEL, is_label
+from asma_edge.preprocess import HIPS, SHOULDERS, STREAMS, PreprocessSpec
 from asma_edge.provenance import with_fractions
 from asma_edge.skeleton import Layout
 
@@ -154,22 +155,20 @@ def _is_count(value: object, low: int, high: float) -> bool:
 
 
 def _are_names(values: Sequence[object], limit: int) -> bool:
-    texts = [value for value in values if isinstance(value, str) and 0 < len(value) <= 200]
-    return 0 < len(texts) <= limit and len(texts) == len(values) == len(set(texts))
+    return 0 < len(values) <= limit and all(map(is_label, values)) and len(values) == len(set(values))
 
 
 def _needs_fit(info: BundleInfo) -> bool:
     """The preprocessing steps find the joints they use in the layout."""
     if {"scale", "view"} & set(info.preprocess.steps):
-        needed = {"left_shoulder", "right_shoulder"} | (
-            {"left_hip", "right_hip"} if "scale" in info.preprocess.steps else set()
-        )
-        return needed <= set(info.layout.joints)
+        needed = (*SHOULDERS, *(HIPS if "scale" in info.preprocess.steps else ()))
+        return set(needed) <= set(info.layout.joints)
     return True
 
 
 _RULES: tuple[tuple[str, str, Callable[[BundleInfo], bool]], ...] = (
-    ("name", "1 to 200 characters without a slash", lambda i: _are_names([i.name], 1) and not set(i.name) & set("/\\")),
+    ("name", f"1 to {LONGEST_LABEL} plain characters without a slash",
+     lambda i: _are_names([i.name], 1) and not set(i.name) & set("/\\")),
     ("mode", "clip or stream", lambda i: i.mode in ("clip", "stream")),
     ("sampling", "window or clip", lambda i: i.sampling in ("window", "clip")),
     ("sampling", "window, where the mode is stream", lambda i: i.mode == "clip" or i.sampling == "window"),
@@ -184,7 +183,8 @@ _RULES: tuple[tuple[str, str, Callable[[BundleInfo], bool]], ...] = (
     ("window", f"2 to {MAX_WINDOW} frames", lambda i: _is_count(i.window, 2, MAX_WINDOW)),
     ("hop", "1 to as many frames as the window, and 1 where the mode is clip", lambda i:
      _is_count(i.hop, 1, i.window if i.mode == "stream" else 1)),
-    ("labels", f"1 to {MAX_LABELS} unique names", lambda i: _are_names(i.labels, MAX_LABELS)),
+    ("labels", f"1 to {MAX_LABELS} unique names of 1 to {LONGEST_LABEL} plain characters",
+     lambda i: _are_names(i.labels, MAX_LABELS)),
     ("idle_label", "one of the labels, or none", lambda i: i.idle_label is None or i.idle_label in i.labels),
     ("decision", "settings for labels that the model has", lambda i: i.decision.mentioned <= set(i.labels)),
     ("temperature", "above 0", lambda i: _is_number(i.temperature, 1e-6, 1e6)),

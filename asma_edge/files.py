@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from asma_edge.errors import AsmaError
 
@@ -58,14 +59,35 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> Path:
         raise OutputError(
             f"cannot write '{path}'", expected="a file name", got=error.strerror or "", hint="choose another name"
         ) from error
-    if not stat.S_ISREG(mode):
+    if flaw := irregular(mode):
         raise OutputError(
             f"cannot write '{path}'",
             expected="the name of a file",
-            got=_KINDS.get(stat.S_IFMT(mode), "no regular file"),
+            got=flaw,
             hint="add a file name to it" if stat.S_ISDIR(mode) else "choose another name",
         )
     return target
+
+
+def irregular(mode: int) -> str:
+    """What there is instead of a regular file; empty where it is one."""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else") + ", no regular file"
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """A regular file for reading; anything else is refused at once, where ``open`` would wait for a writer.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    flaw = irregular(os.stat(path).st_mode)  # before it is opened: opening a device can have effects
+    if not flaw:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flaw = irregular(os.fstat(descriptor).st_mode)  # again: what has the name can have changed
+        if not flaw:
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    raise OSError(f"'{path}' is {flaw}")
 
 
 def _is_same(target: Path, other: Path) -> bool:

@@ -184,6 +184,7 @@ class MqttPublisher:
                 label=repetition.label,
                 number=repetition.number,
                 score=_rounded(repetition.score),
+                quality=_rounded(repetition.quality),
                 t_start=_rounded(repetition.t_start),
                 t=_rounded(repetition.t_end),
                 duration=_rounded(repetition.duration),

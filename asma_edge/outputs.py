@@ -30,9 +30,9 @@ class EventLines:
                 self._print(f"{result.t:9.2f} s  {who}{result.event:5}  {result.label}{_details(result)}")
             if result.repetition is not None and result.repetition.label is not None:
                 done = result.repetition
-                self._print(
-                    f"{result.t:9.2f} s  {who}{done.number:5}  {done.label}  ({done.duration:.1f} s, {done.score:.2f})"
-                )
+                facts = f"{done.duration:.1f} s, {done.score:.2f}"
+                facts += "" if done.quality is None else f", quality {done.quality:.2f}"
+                self._print(f"{result.t:9.2f} s  {who}{done.number:5}  {done.label}  ({facts})")
             if result and self._live:
                 text = f"{result.t:9.2f} s  {who}{result.label or '-'}  {result.score:.2f}"
                 print(f"{_ERASE}{text}", end="", file=sys.stderr, flush=True)

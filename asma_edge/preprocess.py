@@ -39,6 +39,7 @@ AXES: Mapping[Units, str] = {
 }
 STEPS = ("fill", "centre", "scale", "view")
 STREAMS = ("joint", "bone", "motion")
+SHOULDERS, HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 VERSION = 2  # 1: a joint that was never seen lies at the origin; `filling` has the difference
 
 _MEMORY_FRAMES = 150  # running means become exponential after this many frames, so a stream forgets
@@ -80,6 +81,11 @@ class PreprocessSpec:
                 hint="correct [preprocess] in the recipe, or update asma-edge to read a newer bundle",
             )
 
+    @property
+    def dims(self) -> int:
+        """How many of the three numbers of a joint are coordinates: 3, or in pixels 2."""
+        return 2 if self.units == "pixels" else 3
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {"version": self.version, "units": self.units, "steps": list(self.steps)}
@@ -119,13 +125,13 @@ class Preprocessor:
 
     def __init__(self, spec: PreprocessSpec, layout: Layout) -> None:
         self.spec, self.layout = spec, layout
-        self._dims = 2 if spec.units == "pixels" else 3
+        self._dims = spec.dims
         self._origin = list(layout.origin)
         self._to_origin = _mean_of(layout, layout.origin)
         needed = set(spec.steps) & {"scale", "view"}
-        self._shoulders = layout.indices(("left_shoulder", "right_shoulder")) if needed else ()
+        self._shoulders = layout.indices(SHOULDERS) if needed else ()
         if "scale" in needed:
-            torso = _mean_of(layout, self._shoulders) - _mean_of(layout, layout.indices(("left_hip", "right_hip")))
+            torso = _mean_of(layout, self._shoulders) - _mean_of(layout, layout.indices(HIPS))
             self._to_torso_and_origin = np.stack([torso, self._to_origin])
         self._filler: Filler = (BodyFiller if spec.version >= 2 else OriginFiller)(layout, self._dims)
         self._steps = [getattr(self, "_" + step) for step in spec.steps[1:]]

@@ -162,6 +162,7 @@ class Recognizer:
             max_gap=float(max_gap),
             hold=hold,
             repetitions=repetitions,
+            quality=self.bundle.quality,
         )
 
     def people(

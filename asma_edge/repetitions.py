@@ -5,7 +5,8 @@ to it. So repetitions are read off the body itself. It leaves a posture, goes as
 excursion is the distance of the pose from the posture it left (root mean square over joints, in body sizes). A
 repetition is complete where the excursion, having gone back by most of its peak, turns or comes to rest; the pose there
 is the posture that the next one leaves. So the posture may drift, and no pace, amplitude or joint has to be known.
-Which exercise it was is what the model thought most of the time.
+Which exercise it was is what the model thought most of the time; where the bundle has a `QualityModel`, it says how
+likely that exercise was done correctly.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.decision import DecisionSettings
+from asma_edge.quality import QualityModel
 from asma_edge.skeleton import FloatArray
 
 Points = npt.NDArray[np.float64]  # (V, D)
@@ -49,6 +51,8 @@ class Repetition:
         t_start: seconds at which the body left its posture: last within a tenth of its way.
         t_end: seconds at which it was back: within a tenth of its way again.
         score: mean raw score of the label's class from start to end, 0 to 1; where the label is None, of the highest.
+        quality: how likely the exercise was done correctly, 0 to 1, see `QualityModel.score`; None where the bundle
+            does not judge it, or where the label is None.
     """
 
     number: int
@@ -56,6 +60,7 @@ class Repetition:
     t_start: float
     t_end: float
     score: float
+    quality: float | None = None
 
     @property
     def duration(self) -> float:
@@ -68,10 +73,11 @@ class Repetition:
 
 
 class _Moment(NamedTuple):
-    """A frame since the posture was left: seconds, excursion, scores (K,) if there were any."""
+    """A frame since the posture was left: seconds, excursion, the joints (V, D), scores (K,) if there were any."""
 
     t: float
     excursion: float
+    frame: Points
     scores: FloatArray | None
 
 
@@ -84,6 +90,7 @@ class RepetitionCounter:
         idle: class index that means "nothing happens"; it is never named.
         fps: frames per second that will come.
         dims: of the numbers of a joint, how many are coordinates: 3, or 2 where the third is a score.
+        quality: how repetitions are judged; None: they are not.
 
     Attributes:
         counts: {label: repetitions so far}; None stands for those that could not be named.
@@ -93,11 +100,17 @@ class RepetitionCounter:
     """
 
     def __init__(
-        self, settings: DecisionSettings, labels: Sequence[str], idle: int | None, fps: float, dims: int = 3
+        self,
+        settings: DecisionSettings,
+        labels: Sequence[str],
+        idle: int | None,
+        fps: float,
+        dims: int = 3,
+        quality: QualityModel | None = None,
     ) -> None:
         settings.check_labels(labels)
         self._settings, self._labels, self._idle = settings, tuple(labels), idle
-        self._fps, self._dims = fps, dims
+        self._fps, self._dims, self._quality = fps, dims, quality
         self._smoothing = -math.expm1(-1 / (fps * _SMOOTH))
         self.reset()
 
@@ -138,7 +151,7 @@ class RepetitionCounter:
             self._leave_from(frame, t, [])
         pose = self._pose = self._pose + self._smoothing * (frame - self._pose)
         excursion = self._excursion(pose)
-        self._path.append(_Moment(t, excursion, scores))
+        self._path.append(_Moment(t, excursion, frame, scores))
         self._peak = max(self._peak, excursion)
         if excursion < _BACK * max(self._peak, _SMALLEST):
             self._near_at = t
@@ -194,12 +207,17 @@ class RepetitionCounter:
             return None
         self._peaks.append(self._peak)
         self._completed_at = t_end
-        scores = [moment.scores for moment in path if moment.scores is not None and t_start <= moment.t <= t_end]
-        label, score = self._name(np.mean(scores, axis=0)) if scores else (None, 0.0)
+        moments = [moment for moment in path if t_start <= moment.t <= t_end]
+        scores = [moment.scores for moment in moments if moment.scores is not None]
+        best, score = self._name(np.mean(scores, axis=0)) if scores else (None, 0.0)
+        label = None if best is None else self._labels[best]
+        quality = None
+        if self._quality is not None and best is not None:
+            quality = self._quality.score(best, np.stack([moment.frame for moment in moments]))
         self.counts[label] += 1
-        return Repetition(self.counts[label], label, t_start, t_end, score)
+        return Repetition(self.counts[label], label, t_start, t_end, score, quality)
 
-    def _name(self, scores: FloatArray) -> tuple[str | None, float]:
+    def _name(self, scores: FloatArray) -> tuple[int | None, float]:
         best = int(scores.argmax())
-        label, score = self._labels[best], float(scores[best])
-        return (label if best != self._idle and self._settings.names(label, score) else None), score
+        score = float(scores[best])
+        return (best if best != self._idle and self._settings.names(self._labels[best], score) else None), score

@@ -13,6 +13,7 @@ from asma_edge.bundle import Bundle, BundleInfo, read_bundle, write_bundle
 from asma_edge.errors import BundleError
 from asma_edge.fusion import fuse
 from asma_edge.preprocess import Preprocessor, to_streams
+from asma_edge.quality import QualityModel
 from asma_edge.runtime import Runtime
 from asma_edge.skeleton import FloatArray
 
@@ -28,7 +29,14 @@ _CHANGEABLE = {entry.name for entry in fields(BundleInfo)} - {
 }
 
 
-def update_info(path: str | Path, out: str | Path, *, card: str | None = None, **changes: Any) -> Bundle:
+def update_info(
+    path: str | Path,
+    out: str | Path,
+    *,
+    card: str | None = None,
+    quality: QualityModel | None = None,
+    **changes: Any,
+) -> Bundle:
     """Write a copy of a bundle whose description is changed. The model and the report stay as they are.
 
     Where the changes concern what is computed, the golden vectors of the copy are computed anew from its golden poses.
@@ -37,6 +45,7 @@ def update_info(path: str | Path, out: str | Path, *, card: str | None = None, *
         path: of the bundle.
         out: of the copy; may be the same file, which is then replaced whole.
         card: its new model card, Markdown; None: the old one.
+        quality: how its repetitions are judged; None: as before, or not at all where the preprocessing changes.
         changes: fields of `BundleInfo`, such as ``decision=DecisionSettings(...)``.
 
     Raises:
@@ -55,7 +64,17 @@ def update_info(path: str | Path, out: str | Path, *, card: str | None = None, *
     golden = bundle.golden
     if set(changes) & set(_COMPUTED_FROM):
         golden = golden_arrays(changed.info, golden["poses"], lambda inputs: clip_logits(changed, inputs))
-    write_bundle(Path(out), bundle.model, changed.info, golden=golden, report=bundle.report, card=changed.card)
+    if quality is None and changed.info.preprocess == bundle.info.preprocess:
+        quality = bundle.quality
+    write_bundle(
+        Path(out),
+        bundle.model,
+        changed.info,
+        golden=golden,
+        report=bundle.report,
+        card=changed.card,
+        quality=quality,
+    )
     return read_bundle(out)
 
 

@@ -15,6 +15,7 @@ from asma_edge.gate import MotionGate
 from asma_edge.pose_check import PoseCheck
 from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
+from asma_edge.quality import QualityModel
 from asma_edge.repetitions import RepetitionCounter
 from asma_edge.result import NO_SCORES, Result, State, make_result
 from asma_edge.scorer import Scorer, no_scores
@@ -38,6 +39,7 @@ class Stream:
         max_gap: longest absence in seconds that is bridged.
         hold: frames for which a sequence's first pose is held still before it.
         repetitions: count them.
+        quality: how counted repetitions are judged; None: they are not.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Stream:
         max_gap: float,
         hold: int,
         repetitions: bool = False,
+        quality: QualityModel | None = None,
     ) -> None:
         self._info, self._poses, self._scorer, self._decision = info, poses, scorer, decision
         self._max_gap, self._hold = max_gap, hold
@@ -58,12 +61,12 @@ class Stream:
         self._preprocessor = Preprocessor(info.preprocess, info.layout)
         self._check: PoseCheck | None = PoseCheck(info.layout, info.preprocess.units)
         self._decider = Decider(decision, info.labels, info.idle)
-        dims = 2 if info.preprocess.units == "pixels" else 3
+        dims = info.preprocess.dims
         self._gate = self._counter = None
         if decision.still_after > 0:
             self._gate = MotionGate(info.fps, decision.still_after, decision.still_motion, dims)
         if repetitions:
-            self._counter = RepetitionCounter(decision, info.labels, info.idle, info.fps, dims)
+            self._counter = RepetitionCounter(decision, info.labels, info.idle, info.fps, dims, quality)
         self.reset()
 
     def __enter__(self) -> Stream:

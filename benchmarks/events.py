@@ -30,11 +30,10 @@ from asma_edge.builtin import model_path
 from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import DecisionSettings
 from asma_edge.preprocess import Preprocessor
-from asma_edge.repetitions import Repetition, RepetitionCounter
 from asma_edge.skeleton import FloatArray
 from asma_trainer.calibration.calibrate import negative_recordings, positive_recordings
-from asma_trainer.calibration.events import Scored, run_network, scores_of, stillness, tally
-from asma_trainer.calibration.recordings import join, standing
+from asma_trainer.calibration.events import Scored, count_repetitions, run_network, scores_of, stillness, tally
+from asma_trainer.calibration.recordings import join, rested, standing
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 
 LATE = 1.0  # seconds after an action in which its event still counts
@@ -94,19 +93,6 @@ def sessions(dataset: PreparedDataset, clips: IntArray) -> list[IntArray]:
     return [np.array(group) for group in groups.values() if len(group) >= FEWEST]
 
 
-def count(scored: Scored, info: BundleInfo, decision: DecisionSettings) -> list[Repetition]:
-    """What a stream's counter says, frame by frame."""
-    counter = RepetitionCounter(decision, info.labels, info.idle, info.fps)
-    scores = scores_of(scored, info)
-    found = []
-    for frame in range(len(scored.frames)):
-        now = slice(frame, frame + 1)
-        repetition = counter.update(scored.frames[now], scores[now], frame / info.fps)
-        if repetition:
-            found.append(repetition)
-    return found
-
-
 def repetitions(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArray, seed: int) -> list[dict[str, Any]]:
     """A line for each rest: all sessions there are, and what to expect of 120 repetitions, drawn as whole sessions."""
     info, lines = recognizer.info, []
@@ -115,8 +101,9 @@ def repetitions(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArra
         random = np.random.default_rng(seed)
         rows: list[tuple[int, int, int]] = []
         for group in sessions(dataset, clips):
-            recording = _with_rest(join(dataset, group, rest, random), dataset, random)
-            found = count(run_network(recognizer, recording, labels), info, info.decision)
+            recording = rested(join(dataset, group, rest, random), dataset.info, random)
+            scored = run_network(recognizer, recording, labels)
+            found = count_repetitions(scored.frames, info, scores_of(scored, info))
             right = sum(r.label == dataset.info.classes[dataset.label[group[0]]] for r in found)
             rows.append((len(group), len(found), right))
         true, counted, named = np.array(rows).T
@@ -141,13 +128,6 @@ def repetitions(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArra
     return lines
 
 
-def _with_rest(recording: Any, dataset: PreparedDataset, random: np.random.Generator) -> Any:
-    """The recording and a second of standing after it: the last repetition is over when the body rests."""
-    last = recording.poses[-1]
-    after = standing(last, last, round(dataset.info.fps), dataset.info, random)
-    return replace(recording, poses=np.concatenate([recording.poses, after]))
-
-
 def cycles(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArray, seed: int) -> list[dict[str, Any]]:
     """Continuous movement without rest: each session's first clip, from its first pose to its farthest and back."""
     info, random, lines = recognizer.info, np.random.default_rng(seed), []
@@ -162,7 +142,7 @@ def cycles(recognizer: Recognizer, dataset: PreparedDataset, clips: IntArray, se
             still = [standing(low, low, round(fps), dataset.info, random) for _ in range(2)]
             poses = np.concatenate([still[0], low + way * (high - low), still[1]]).astype(np.float32)
             frames = Preprocessor(info.preprocess, info.layout)(_resampled(recognizer, poses, fps))
-            counted = len(_counted(info, frames))
+            counted = len(count_repetitions(frames, info))
             found, expected, exact = found + counted, expected + CYCLES, exact + (counted == CYCLES)
         lines.append({"period": period, "cycles": expected, "counted": found, "sessions_exact": exact})
     return lines
@@ -172,13 +152,6 @@ def _resampled(recognizer: Recognizer, poses: FloatArray, fps: float) -> FloatAr
     from asma_edge.buffer import resample
 
     return resample(recognizer.poses.read_clip(poses), fps, recognizer.info.fps)
-
-
-def _counted(info: BundleInfo, frames: FloatArray) -> list[Repetition]:
-    counter = RepetitionCounter(info.decision, info.labels, info.idle, info.fps)
-    unscored = np.empty((0, len(info.labels)), dtype=np.float32)
-    found = [counter.update(frame[None], unscored, index / info.fps) for index, frame in enumerate(frames)]
-    return [repetition for repetition in found if repetition]
 
 
 def curve(

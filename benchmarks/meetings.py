@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from asma_trainer.estimator_noise import estimate, estimator_joints
-from asma_trainer.virtual_camera import VirtualCamera, facing, project
 
 from asma_edge.skeleton import FloatArray, get_layout
 from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.synthetic.camera import VirtualCamera, facing, project
+from asma_trainer.synthetic.estimator import estimate, estimator_joints
 
 Array = npt.NDArray[np.float64]
 

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from meetings import FPS, PEOPLE, Meeting, draw_meeting
+from picture import picture
 
 from asma_edge.assignment import assign
 from asma_edge.errors import AsmaError
@@ -177,27 +178,20 @@ def format_result(result: Mapping[str, Any]) -> str:
 
 def plot(data: PreparedDataset, split: str, seed: int, path: Path) -> None:
     """Six occluded meetings from above: a colour a number, before (left) and now (right)."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 6, figsize=(15, 5.4), sharex=True, sharey=True)
-    for column in range(6):
-        meeting = draw_meeting(data, split, seed + column, occluded=True)
-        for axis, make in zip(axes[:, column], (Nearest, _maker("metres")), strict=True):
-            tracker: Tracker = make()
-            for index, frame in enumerate(meeting.frames):
-                numbers = tracker.update([detection.pose for detection in frame], index / FPS)
-                for detection, number in zip(frame, numbers, strict=True):
-                    x, _, z = np.nanmean(detection.pose, axis=0)
-                    axis.plot(x, z, ".", markersize=2, color="lightgrey" if number is None else f"C{number}")
-            axis.set_aspect("equal")
-    axes[0, 0].set_ylabel("nearest box")
-    axes[1, 0].set_ylabel("now")
-    figure.suptitle("Three people meet, one or two of them hidden for 0.5 s; from above, a colour a number")
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    with picture(path, (15, 5.4), panels=6, rows=2, shared=True) as axes:
+        for column in range(6):
+            meeting = draw_meeting(data, split, seed + column, occluded=True)
+            for axis, make in zip(axes[column::6], (Nearest, _maker("metres")), strict=True):
+                tracker: Tracker = make()
+                for index, frame in enumerate(meeting.frames):
+                    numbers = tracker.update([detection.pose for detection in frame], index / FPS)
+                    for detection, number in zip(frame, numbers, strict=True):
+                        x, _, z = np.nanmean(detection.pose, axis=0)
+                        axis.plot(x, z, ".", markersize=2, color="lightgrey" if number is None else f"C{number}")
+                axis.set_aspect("equal")
+        axes[0].set_ylabel("nearest box")
+        axes[6].set_ylabel("now")
+        axes[0].figure.suptitle("Three people meet, one or two of them hidden for 0.5 s; from above, a colour a number")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,8 +12,14 @@ from asma_edge.files import atomic_file
 
 
 @contextmanager
-def picture(path: Path, size: tuple[float, float], panels: int = 1) -> Iterator[list[Any]]:
-    """Axes of panels beside each other, to draw into; written to ``path``, PNG or SVG by its name, when they are drawn.
+def picture(
+    path: Path, size: tuple[float, float], panels: int = 1, rows: int = 1, *, shared: bool = False
+) -> Iterator[list[Any]]:
+    """Axes of panels beside each other, row by row, to draw into; written to ``path``, PNG or SVG by its name, when
+    they are drawn.
+
+    Args:
+        shared: all panels show the same range.
 
     Raises:
         ExtraMissingError: matplotlib is not installed.
@@ -25,9 +31,11 @@ def picture(path: Path, size: tuple[float, float], panels: int = 1) -> Iterator[
     import matplotlib.pyplot as plt
 
     matplotlib.rcParams["svg.hashsalt"] = "asma-edge"
-    figure, axes = plt.subplots(1, panels, figsize=size, constrained_layout=True, squeeze=False)
+    figure, axes = plt.subplots(
+        rows, panels, figsize=size, constrained_layout=True, squeeze=False, sharex=shared, sharey=shared
+    )
     try:
-        yield list(axes[0])
+        yield list(axes.flat)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as temporary:
             kind = path.suffix[1:]

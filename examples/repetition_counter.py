@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Count the repetitions of exercises, with how long each took and how sure the model was.
+"""Count the repetitions of exercises, with how long each took, how sure the model was, and how well it was done.
 
 python examples/repetition_counter.py          # the example that comes with the built-in model
 python examples/repetition_counter.py poses.jsonl home.tflite
@@ -24,7 +24,10 @@ def main(source: str = "example", model: str = "irds9") -> None:
             done = result.repetition
             if done is not None:
                 label = done.label or "unknown"
-                print(f"{done.t_end:7.2f} s  {label} no. {done.number}: {done.duration:.1f} s, {done.score:.2f}")
+                facts = f"{done.duration:.1f} s, {done.score:.2f}"
+                if done.quality is not None:  # of a bundle that `asma-train quality` has taught it
+                    facts += f", quality {done.quality:.2f}"
+                print(f"{done.t_end:7.2f} s  {label} no. {done.number}: {facts}")
         print(stream.repetitions)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +164,18 @@ print([name for name in ("torch", "matplotlib", "ai_edge_litert", "onnx") if nam
 @pytest.mark.parametrize("module", ["estimators", "sources", "draw", "adapters", "cli"])
 def test_each_part_can_be_imported_first(module: str) -> None:
     subprocess.run([sys.executable, "-c", f"import asma_edge.{module}"], check=True)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples"])
+def test_programs_beside_the_packages_import_what_there_is(folder: str) -> None:
+    wanted = {
+        (node.module or "", alias.name)
+        for file in (ROOT / folder).glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES
+        for alias in node.names
+    }
+    assert wanted
+    for module, name in sorted(wanted):
+        found = importlib.import_module(module)
+        assert hasattr(found, name) or importlib.util.find_spec(f"{module}.{name}"), f"{module} has no {name}"

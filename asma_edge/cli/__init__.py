@@ -16,6 +16,7 @@ from asma_edge.cli import inspect, profile, run, serve, verify
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout, open_missing_streams
+from asma_edge.plain_text import escaped
 from asma_edge.pose_check import PoseWarning
 
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """In one line, without the place in the source that Python shows."""
-    print(f"asma-edge: warning: {message}", file=sys.stderr)
+    print(escaped(f"asma-edge: warning: {message}"), file=sys.stderr)
 
 
 def _run(command: Command, options: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         sys.stdout.flush()
         return code
     except AsmaError as error:
-        print(f"asma-edge: {error}", file=sys.stderr)
+        print(escaped(f"asma-edge: {error}"), file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         discard_stdout()

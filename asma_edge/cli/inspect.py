@@ -7,6 +7,7 @@ from typing import Any
 
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.cli.shared import OK, Commands, add_command, print_json
+from asma_edge.plain_text import escaped
 from asma_edge.preprocess import AXES
 
 
@@ -21,10 +22,10 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         print_json({**bundle.info.to_dict(), "file_bytes": bundle.size, "report": bundle.report, "card": bundle.card})
     elif options.card:
-        print(bundle.card.strip())
+        print(escaped(bundle.card.strip()))
     else:
         for name, text in summary(bundle).items():
-            print(f"{name:8} {text}")
+            print(escaped(f"{name:8} {text}", keep=""))
     return OK
 
 
@@ -44,6 +45,7 @@ def summary(bundle: Bundle) -> dict[str, str]:
         "labels": f"{len(info.labels)}: {', '.join(info.labels)}",
         "idle": info.idle_label or "none",
         "size": f"{info.parameters:,} parameters, {info.macs / 1e6:.1f} M multiply-accumulates a clip",
+        "quality": _judged(bundle),
         "events": ", ".join(
             f"{name} {_short(value)}" for name, value in info.decision.to_dict().items() if value not in (None, [], {})
         ),
@@ -51,6 +53,14 @@ def summary(bundle: Bundle) -> dict[str, str]:
         if info.familiarity
         else "not measured: whatever is seen is taken for one of the labels",
     }
+
+
+def _judged(bundle: Bundle) -> str:
+    """Of which labels the bundle says how well repetitions are done."""
+    judged = () if bundle.quality is None else bundle.quality.classes
+    if len(judged) == len(bundle.info.labels):
+        return "of repetitions of every label"
+    return "of repetitions of " + ", ".join(bundle.info.labels[label] for label in judged) if judged else "not judged"
 
 
 def _short(value: Any) -> str:

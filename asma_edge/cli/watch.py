@@ -13,6 +13,7 @@ from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, SKIPPED, add_thread
 from asma_edge.cli.signals import Stoppable, stopped_by_signals
 from asma_edge.estimators.base import Estimator, check_fit
 from asma_edge.pipeline import Output, Pipeline, Summary
+from asma_edge.plain_text import escaped
 from asma_edge.recognizer import MAX_GAP, Recognizer
 from asma_edge.skeleton import LAYOUT_NAMES
 from asma_edge.sources import PoseFrame, PoseSource, SourceError, gives_pictures, needless, open_source
@@ -154,4 +155,4 @@ class _Reporter:
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(f"asma-edge: {text}", file=sys.stderr, flush=True)
+    print(escaped(f"asma-edge: {text}"), file=sys.stderr, flush=True)

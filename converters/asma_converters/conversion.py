@@ -102,6 +102,7 @@ def convert(
         check_held_out(student, held_out)
     mode = choose_mode(student, precision, mode, target, max_drop_points, min_agreement, min_accuracy)
     check_onnx_options(precision, onnx, dynamic_batch, qdq)
+    info = _describe(student, output, precision, mode)
 
     with contextlib.ExitStack() as files:
         onnx_file, qdq_file = (path and files.enter_context(atomic_file(path)) for path in (onnx, qdq))
@@ -116,7 +117,6 @@ def convert(
         if not student.sealed:
             warnings += ("the student file has no digest, as older versions wrote it: damage would not be noticed",)
         say("verify and write the bundle")
-        info = _describe(student, output, precision, mode)
         clip = SignatureModel(found.model, "clip")
         golden = golden_arrays(
             info, golden_poses(student), lambda inputs: np.stack(list(clip.logits(inputs).values()), axis=1)

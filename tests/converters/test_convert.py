@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,21 @@ def test_unusable_students_and_settings_are_refused(make_student: MakeStudent, t
     with pytest.raises(ConversionError, match="not finite"):
         convert(dataclasses.replace(student, golden=broken), path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["red\x1b[31m", "x" * 100_000, "two\nlines"])
+def test_labels_that_no_bundle_can_carry_are_refused_first(
+    make_student: MakeStudent, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    student = make_student("coco17", streams=("joint",))
+    dataclasses.replace(student, labels=(name, *student.labels[1:])).save(tmp_path / "s.pt")
+    assert main([str(tmp_path / "s.pt")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "labels" in captured.err
+    assert "... " not in captured.err  # no stage has begun
+    assert len(captured.err) < 2000
+    assert not re.search("[\x00-\x09\x0b-\x1f]", captured.err)
 
 
 def test_command_writes_a_bundle_beside_the_student(

@@ -134,3 +134,20 @@ def test_a_process_that_recognises_stays_small(bundle: Path) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", program, str(bundle)], capture_output=True, text=True, check=True)
     assert float(answer.stdout) <= (57 if sys.version_info < (3, 13) else 61)
+
+
+@pytest.mark.parametrize("options", [(), ("--card",)])
+def test_no_bundle_commands_the_terminal(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    """Labels with control characters are refused; what else somebody wrote into a file is written out."""
+    read = read_bundle(bundle)
+    info = dataclasses.replace(read.info, layout=dataclasses.replace(read.info.layout, name="l\x1b[2J"))
+    path = tmp_path / "b.tflite"
+    write_bundle(path, read.model, info, golden=read.golden, report={}, card="# card\nred\x1b[31m\n")
+    assert main(["inspect", str(path), *options]) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert ("# card\nred\\x1b[31m\n" if options else "l\\x1b[2J") in text
+    assert main(["inspect", str(tmp_path / "none\x1b[31m")]) == 2
+    assert "\x1b" not in capsys.readouterr().err

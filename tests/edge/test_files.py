@@ -37,7 +37,7 @@ def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
                 before = os.lstat(name)
                 with pytest.raises(OutputError) as caught, atomic_file(name):
                     pytest.fail("it was written")
-                assert caught.value.got in ("a device", "a pipe", "a folder", "a socket")
+                assert caught.value.got.split(",")[0] in ("a device", "a pipe", "a folder", "a socket")
                 assert os.lstat(name) == before
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OutputError):

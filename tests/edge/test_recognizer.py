@@ -516,3 +516,15 @@ def test_the_idle_class_has_no_label(make_bundle: MakeBundle, motion: Motion) ->
 def test_refuses_a_pause_that_cannot_be_bridged(make_bundle: Callable[..., Path], max_gap: object) -> None:
     with pytest.raises(AsmaError, match="max_gap"):
         Recognizer.load(make_bundle()).stream(max_gap=max_gap)  # type: ignore[arg-type]
+
+
+def test_two_people_are_refused_by_name_where_one_is_expected(make_bundle: Callable[..., Path]) -> None:
+    """A model looks at one person: neither is dropped, nor are both mixed."""
+    recognizer = Recognizer.load(make_bundle())
+    shape = (60, 2, recognizer.layout.num_joints, 3)
+    with pytest.raises(PoseError, match="several people where one is expected") as caught:
+        recognizer.predict(np.zeros(shape, np.float32))
+    assert "of each in turn" in str(caught.value)
+    with pytest.raises(PoseError, match="several people where one is expected") as caught:
+        recognizer.stream().update(np.zeros(shape[1:], np.float32), 0.0)
+    assert "recognizer.people()" in str(caught.value)

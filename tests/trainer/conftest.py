@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
+import os
+import socket
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +123,53 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recip
         return load_recipe(path, [*TINY, *overrides])
 
     return make
+
+
+def launch_two(target: Callable[..., None], *arguments: object) -> list[BaseProcess]:
+    """Two processes that run ``target(rank, *arguments)`` as one training, with the environment that torchrun gives."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    processes: list[BaseProcess] = [
+        context.Process(target=_joined, args=(rank, port, target, arguments)) for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def _joined(rank: int, port: int, target: Callable[..., None], arguments: Sequence[object]) -> None:
+    import torch
+
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }  # fmt: skip
+    torch.set_num_threads(1)
+    target(rank, *arguments)
+
+
+def end_all(processes: Sequence[BaseProcess], seconds: float = 300.0) -> list[int | None]:
+    """The exit codes of processes that should end by themselves; those that do not are killed."""
+    for process in processes:
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return [process.exitcode for process in processes]
+
+
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., list[BaseProcess]]:
+    """`launch_two` as a fixture."""
+    return launch_two
+
+
+@pytest.fixture(scope="session")
+def exit_codes() -> Callable[..., list[int | None]]:
+    """`end_all` as a fixture."""
+    return end_all
 
 
 @pytest.fixture

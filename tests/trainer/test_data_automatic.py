@@ -5,22 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from asma_edge.skeleton import get_layout
+from asma_edge.errors import LayoutError
+from asma_edge.skeleton import Layout, get_layout
 from asma_trainer.data.automatic import RULES, fit_recipe
 from asma_trainer.data.automatic import tests_for as splits_that_test
+from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, PreparedDataset
 from asma_trainer.data.fit import check_fit
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError, RecipeError
 from asma_trainer.recipe.recipe import Recipe, load_recipe, read_recipe
 from asma_trainer.recipe.values import automatic
+from asma_trainer.training import train
 
 MakeSet = Callable[..., PreparedDataset]
 IDLE, WAVE = 0, 1
+LIMBS = Layout(
+    "limbs", ("head", "left_hand", "right_hand", "left_foot", "right_foot"), ((0, 1), (0, 2), (0, 3), (0, 4))
+)
 
 
 @pytest.fixture
@@ -29,14 +36,16 @@ def make_set(tmp_path: Path) -> MakeSet:
     made = iter(range(100))
 
     def make(
-        seconds: Sequence[float], labels: Sequence[int] | None = None, layout: str = "ntu25", fps: float = 30.0,
-        classes: tuple[str, ...] = ("Idle", "wave"), splits: bool = True, units: str = "metres",
+        seconds: Sequence[float], labels: Sequence[int] | None = None, layout: str | Layout = "ntu25",
+        fps: float = 30.0, classes: tuple[str, ...] = ("Idle", "wave"), splits: bool = True, units: str = "metres",
+        people: int = 1,
     ) -> PreparedDataset:  # fmt: skip
         path, random = tmp_path / f"set{next(made)}", np.random.default_rng(0)
-        joints = get_layout(layout).num_joints
-        with DatasetWriter(path, DatasetInfo(get_layout(layout), fps, units, classes), 1) as writer:  # type: ignore[arg-type]
+        skeleton = get_layout(layout) if isinstance(layout, str) else layout
+        with DatasetWriter(path, DatasetInfo(skeleton, fps, units, classes), people) as writer:  # type: ignore[arg-type]
             for number, length in enumerate(seconds):
-                poses = random.normal(size=(round(length * fps), joints, 3)).astype(np.float32)
+                shape = (max(1, round(length * fps)), people, skeleton.num_joints, 3)
+                poses = random.normal(size=shape).astype(np.float32)
                 writer.add(Clip(poses, labels[number] if labels else WAVE, str(number)))
             if splits:
                 writer.split("train", np.arange(len(seconds) - 1))
@@ -109,6 +118,38 @@ def test_bodies_do_not_change_in_pixels(make_set: MakeSet) -> None:
     flat, deep = fitted(make_set([2.0] * 3, units="pixels")), fitted(make_set([2.0] * 3))
     assert flat.augment.bone_length == flat.pretrain.augment.bone_angle == deep.augment.noise == 0
     assert min(deep.augment.bone_length, deep.pretrain.augment.bone_angle, flat.augment.noise) > 0
+
+
+def test_layouts_without_a_torso_keep_their_metres(make_set: MakeSet) -> None:
+    assert fitted(make_set([2.0] * 3)).data.preprocess == ("fill", "centre", "scale")
+    assert fitted(make_set([2.0] * 3, layout=LIMBS)).data.preprocess == ("fill", "centre")
+    pixels = make_set([2.0] * 3, layout=LIMBS, units="pixels")
+    with pytest.raises(LayoutError, match="lacks left_shoulder"):
+        TrainingBatches(pixels, np.arange(2), fitted(pixels).data, 2, 0)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seconds", "options"),
+    [
+        ([1.0] * 3, {}),  # two training clips
+        ([0.03, 0.1, 1.5, 0.03], {}),  # of single frames, too
+        ([90.0] * 3, {"fps": 60.0}),
+        ([4.0] * 6, {"layout": "coco17", "units": "pixels", "fps": 15.0}),
+        ([2.0] * 6, {"layout": LIMBS}),
+        ([2.0] * 6, {"people": 2}),
+        ([5.0] * 3, {"fps": 4.0}),
+    ],
+)
+def test_any_set_is_trained_to_a_student(
+    make_set: MakeSet, tmp_path: Path, seconds: list[float], options: dict[str, Any]
+) -> None:
+    stages = ("pretrain", "finetune", "align", "distill", "baseline")
+    few = {"pretrain.width": 16, "evaluate.probe_steps": 2, "student.people": "each"}
+    few |= {f"{stage}.{key}": value for stage in stages for key, value in (("steps", 2), ("warmup", 0))}
+    labels = [number % 2 for number in range(len(seconds))]
+    run = train(make_set(seconds, labels, **options), "device", tmp_path / "out", overrides=few)
+    assert run.student.window == run.recipe.data.frames
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,23 @@ def test_a_file_is_as_good_as_the_run(
     assert runs[1].digest("finetune", "joint") != Run(tmp_path / "x", waves, tiny_recipe(*SHORT)).digest(
         "finetune", "joint"
     )
+
+
+def test_a_file_is_read_once_whatever_the_streams(
+    exported: Path, waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when another has its name."""
+    read: list[str] = []
+    load = EncoderFile.load
+    monkeypatch.setattr(EncoderFile, "load", lambda path: read.append(str(path)) or load(path))
+    copy = tmp_path / "copy.pt"
+    shutil.copy(exported, copy)
+    for times in (1, 2):
+        run = Run(tmp_path / "run", waves, tiny_recipe(*SHORT, f'pretrain.source="{copy}"', 'stages=["finetune"]'))
+        for stream in ("joint", "motion"):
+            pretrained_encoders(run, stream)
+        assert len(read) == times
+        os.utime(copy, (0, times))
 
 
 def test_the_card_says_what_they_are(elsewhere: Run, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

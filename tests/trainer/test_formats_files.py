@@ -144,6 +144,33 @@ def test_links_within_the_folder_and_to_it_are_followed(tmp_path: Path) -> None:
     assert PreparedDataset.open(tmp_path / "out").name.tolist() == ["clap/b", "wave/a"]
 
 
+def test_links_beside_an_array_are_not_followed(tmp_path: Path, refused: Refuse) -> None:
+    for name in ("in", "elsewhere"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "x.npy", np.random.default_rng(0).normal(size=(1, 3, 4, 25, 1)))
+        (tmp_path / name / "label.pkl").write_bytes(pickle.dumps([0]))
+    for name in ("x.npy", "label.pkl"):
+        (tmp_path / "in" / name).rename(tmp_path / "kept")
+        (tmp_path / "in" / name).symlink_to(tmp_path / "elsewhere" / name)
+        assert "leads out of the folder" in refused("xnpy", tmp_path / "in")
+        (tmp_path / "kept").rename(tmp_path / "in" / name)
+    (tmp_path / "named.npy").symlink_to(tmp_path / "in" / "x.npy")  # what the user names is meant
+    (tmp_path / "label.pkl").write_bytes(pickle.dumps([0]))
+    assert main(["import", "xnpy", str(tmp_path / "named.npy"), str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("name", ["dataset.toml", "index.npz", "poses.npy"])
+@pytest.mark.parametrize("make", [pipe, unix_socket])
+def test_a_prepared_set_is_regular_files(
+    make: Any, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole(tmp_path / "d")
+    (tmp_path / "d" / name).unlink()
+    make(tmp_path / "d" / name)
+    assert main(["check", str(tmp_path / "d")]) == 2
+    assert "no regular file" in capsys.readouterr().err
+
+
 def whole(path: Path, name: str = "anna") -> Path:
     info = DatasetInfo(COCO, 20.0, "pixels", ("unlabelled",))
     with DatasetWriter(path, info) as writer:
@@ -201,6 +228,18 @@ def test_small_archives_do_not_take_much_memory(tmp_path: Path) -> None:
     )
     assert "are packed into" in text
     assert peak < 300, text
+
+
+def test_a_prepared_set_does_not_take_much_memory(tmp_path: Path) -> None:
+    path = bomb(whole(tmp_path / "d") / "index.npz", label=("<i8", (40_000_000,)))
+    assert path.stat().st_size < 468_000
+    peak, text = memory_of(f"from asma_trainer.cli.data import main\nmain(['check', {str(tmp_path / 'd')!r}])")
+    assert "would unpack to" in text
+    assert peak < 200, text
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("label.npy", b"")
+    with pytest.raises(DataError, match="would unpack to"):
+        PreparedDataset.open(tmp_path / "d")
 
 
 def test_arrays_that_nobody_asks_for_are_not_unpacked(tmp_path: Path) -> None:

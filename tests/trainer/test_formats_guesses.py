@@ -324,6 +324,8 @@ def test_csv_says_what_it_took_for_granted(tmp_path: Path, imported: Import) -> 
     values = imported("csv", tmp_path / "in")
     assert set(assumed(values)) == {"times", "units", "scores"}
     assert "30 frames a second" in assumed(values)["times"]
+    (tmp_path / "out").rename(tmp_path / "slower")
+    assert "30 frames a second" in assumed(imported("csv", tmp_path / "in", "--fps", 15))["times"]  # what they show
     (tmp_path / "out").rename(tmp_path / "first")
     said = ("--time-unit", "s", "--units", "pixels")
     assert set(assumed(imported("csv", tmp_path / "in", *said))) == {"scores"}

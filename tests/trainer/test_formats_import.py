@@ -121,7 +121,7 @@ def as_lists(lines: list[Any]) -> None:
     [
         (lambda lines: None, 11),
         (as_lists, 0),
-        (lambda lines: lines[0].update(format=3), 0),
+        (lambda lines: lines[0].update(format=2), 0),
         (lambda lines: lines[4].pop("note"), 3),
         (lambda lines: lines[4]["clips"][0].pop("camera"), 3),
         (lambda lines: lines[4]["clips"][0].update(frames="12"), 3),

@@ -89,9 +89,9 @@ def test_a_table_gives_labels_people_and_splits(tmp_path: Path) -> None:
     root = folders(tmp_path / "in")
     table = root / "labels.csv"  # may lie among the recordings
     table.write_text(
-        "\ufefffile,label,subject,camera,split\n"
-        "wave/anna.csv,hello,anna,0,train\nwave/ben,hello,ben,1,test\n"
-        "sit down/anna,sit,anna,0,train\nsit down/ben.csv,sit,ben,1,test\n",
+        "\ufefffile,label,subject,camera,correctness,split\n"
+        "wave/anna.csv,hello,anna,0,1,train\nwave/ben,hello,ben,1,2,test\n"
+        "sit down/anna,sit,anna,0,,train\nsit down/ben.csv,sit,ben,1,1,test\n",
         encoding="utf-8",
     )
     data = load(root, tmp_path / "out", "--labels", table)
@@ -99,6 +99,7 @@ def test_a_table_gives_labels_people_and_splits(tmp_path: Path) -> None:
     assert data.label.tolist() == [1, 1, 0, 0]
     assert data.subject.tolist() == [0, 1, 0, 1]
     assert data.camera.tolist() == [0, 1, 0, 1]
+    assert data.correctness.tolist() == [-1, 1, 1, 2]
     assert {k: v.tolist() for k, v in data.splits.items()} == {"train": [0, 2], "test": [1, 3]}
 
 
@@ -282,6 +283,7 @@ def test_mixed_rates_are_refused_or_resampled(tmp_path: Path, capsys: pytest.Cap
         ("file,label\nwave/anna\n", "line 2"),
         ("file,who\nwave/anna,hi\n", "line 1"),
         ("file,label\nwave/anna,hi\n", "a label for every clip"),
+        ("file,label,correctness\nwave/anna,hi,correct\n", "correctness 1 where done well"),
         ("", "empty"),
     ],
 )

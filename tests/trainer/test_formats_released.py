@@ -38,6 +38,7 @@ def test_irds(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(lines(RANDOM.normal(size=(4, 75)), ","))
     data, _ = run("irds", tmp_path, tmp_path / "out")
     assert data.label.tolist() == [0, 7, 8]
+    assert data.correctness.tolist() == [1, 1, 2]
     assert data.info.mirror_labels == (1, 0, 3, 2, 5, 4, 6, 8, 7)
     assert (data.info.licence, data.info.fps, data.info.layout.name) == ("CC BY 4.0", 30.0, "ntu25")
     assert {name: data.splits[name].tolist() for name in ("train", "test", "test-correct")} == {

@@ -76,6 +76,9 @@ def test_offsets_and_angles_become_positions(tmp_path: Path) -> None:
     assert {name: {data.name[row] for row in data.splits[name]} for name in ("train", "test", "test-correct")} == {
         "train": {"m10_s04_e02"}, "test": {"m01_s03_e01", "m10_s10_e10_inc"}, "test-correct": {"m01_s03_e01"},
     }  # fmt: skip
+    assert {name: data.correctness[row] for name, row in rows.items()} == {
+        "m01_s03_e01": 1, "m10_s04_e02": 1, "m10_s10_e10_inc": 2,
+    }  # fmt: skip
     assert data.info.licence == "ODC PDDL 1.0"
     assert any("all: 3 clips, the published number is 2,000" in remark for remark in report.remarks)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import socket
+import signal
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from asma_trainer.data.batches import Batch, TrainingBatches
 from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.engine import compute as engine_compute
 from asma_trainer.engine import loop
 from asma_trainer.engine.checkpoint import load_checkpoint
 from asma_trainer.engine.schedule import seed_of
@@ -31,6 +32,8 @@ from asma_trainer.run import Run
 from asma_trainer.stages.registry import STAGE
 
 MakeRecipe = Callable[..., Recipe]
+Launch = Callable[..., list[BaseProcess]]
+ExitCodes = Callable[..., list[int | None]]
 WORLD = 2
 SMALL = (
     "contrast.queue=12", "contrast.width=6", "contrast.momentum=0.9", "ms2l.width=16", "ms2l.contrast_width=8",
@@ -276,34 +279,20 @@ def after_two_steps(dataset: PreparedDataset, recipes: dict[str, Recipe], rank: 
     return found
 
 
-def process(rank: int, port: int, folder: Path, data: Path, recipes: dict[str, Recipe]) -> None:
-    os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+def process(rank: int, folder: Path, data: Path, recipes: dict[str, Recipe]) -> None:
+    dist.init_process_group("gloo")
     torch.save(after_two_steps(PreparedDataset.open(data), recipes, rank, WORLD), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_gradients_and_queues_of_two_processes_are_those_of_one(
-    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path, launch: Launch, exit_codes: ExitCodes
 ) -> None:
     sets = ("contrast.mine_from=0.0", "mask.joints=0", *STILL)  # random joints would differ, too
     recipes = {name: small(tiny_recipe, name, *sets) for name in METHODS}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    workers = [
-        context.Process(target=process, args=(rank, port, tmp_path, waves.path, recipes)) for rank in range(WORLD)
-    ]
-    for worker in workers:
-        worker.start()
+    workers = launch(process, tmp_path, waves.path, recipes)
     one = after_two_steps(waves, recipes, 0, 1)
-    for worker in workers:
-        worker.join(300)
-        if worker.is_alive():
-            worker.kill()
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert exit_codes(workers) == [0, 0]
     for rank in range(WORLD):
         for name, (gradients, queues) in torch.load(tmp_path / f"{rank}.pt").items():
             expected, expected_queues = one[name]
@@ -313,3 +302,44 @@ def test_gradients_and_queues_of_two_processes_are_those_of_one(
             assert len(queues) == len(expected_queues)
             for queue, other in zip(queues, expected_queues, strict=True):
                 torch.testing.assert_close(queue, other, atol=1e-6, rtol=1e-5)
+
+
+def pretrain(rank: int, folder: Path, data: Path, recipe: Recipe, dies_at: int | None) -> None:
+    """A process of two; the one that writes is killed when it comes to a step."""
+    loop.CHECKPOINT_SECONDS = -1.0  # after every step, so that there is something to resume
+    original = TrainingBatches.__getitem__
+
+    def cut(batches: TrainingBatches, step: int) -> Batch:
+        if step == dies_at and rank == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(batches, step)
+
+    TrainingBatches.__getitem__ = cut  # type: ignore[method-assign]
+    with engine_compute.compute() as compute:
+        Run(folder, PreparedDataset.open(data), recipe, compute).stage("pretrain")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "skeleton_clr" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+)
+def test_two_killed_processes_end_with_the_same_bits(
+    waves: PreparedDataset, tiny_recipe: MakeRecipe, tmp_path: Path, name: str, launch: Launch, exit_codes: ExitCodes
+) -> None:
+    """Queues, slow copies, heads, optimiser and log: the second process takes over what the first has written."""
+    recipe = small(tiny_recipe, name, "contrast.mine_from=0.25")
+    assert exit_codes(launch(pretrain, tmp_path / "whole", waves.path, recipe, None)) == [0, 0]
+    writer, other = launch(pretrain, tmp_path / "cut", waves.path, recipe, 3)
+    assert exit_codes([writer]) == [-signal.SIGKILL]
+    other.kill()
+    other.join()
+    unit = "all" if name == "crosclr" else "joint"
+    folders = [tmp_path / run / "pretrain" / unit for run in ("whole", "cut")]
+    assert load_checkpoint(folders[1] / "last.pt")["step"] == 3
+    assert exit_codes(launch(pretrain, tmp_path / "cut", waves.path, recipe, None)) == [0, 0]
+    whole, resumed = (load_checkpoint(folder / "last.pt") for folder in folders)
+    assert whole["step"] == resumed["step"] == 4
+    assert list(whole["model"]) == list(resumed["model"])
+    assert all(values.equal(resumed["model"][key]) for key, values in whole["model"].items())
+    for index, state in whole["optimiser"]["state"].items():
+        assert all(state[key].equal(resumed["optimiser"]["state"][index][key]) for key in state)
+    assert len({(folder / "metrics.jsonl").read_text() for folder in folders}) == 1

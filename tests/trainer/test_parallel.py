@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
-import os
-import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +76,7 @@ def train_twins(folder: Path, compute: Compute) -> None:
         compute=compute, title="twins")  # fmt: skip
 
 
-def process(rank: int, port: int, folder: Path, data: Path, recipe: Recipe) -> None:
-    os.environ |= {
-        "RANK": str(rank), "WORLD_SIZE": str(WORLD), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
-    torch.set_num_threads(1)
+def process(rank: int, folder: Path, data: Path, recipe: Recipe) -> None:
     # The group that exchanges gradients gives up on a process that stays away for six seconds.
     dist.init_process_group = functools.partial(dist.init_process_group, timeout=timedelta(seconds=6))
     saves = 0
@@ -108,24 +101,14 @@ def process(rank: int, port: int, folder: Path, data: Path, recipe: Recipe) -> N
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory, waves: PreparedDataset, tiny_recipe: MakeRecipe) -> Path:
+def together(
+    tmp_path_factory: pytest.TempPathFactory, waves: PreparedDataset, tiny_recipe: MakeRecipe,
+    launch: Callable[..., list[BaseProcess]], exit_codes: Callable[..., list[int | None]],
+) -> Path:  # fmt: skip
     """The folder that two processes filled."""
     folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
     recipe = tiny_recipe("pretrain.steps=3", 'streams=["joint"]', "fusion=[1.0]")
-    processes = [
-        context.Process(target=process, args=(rank, port, folder, waves.path, recipe)) for rank in range(WORLD)
-    ]
-    for worker in processes:
-        worker.start()
-    for worker in processes:
-        worker.join(300)
-        if worker.is_alive():
-            worker.kill()
-    assert [worker.exitcode for worker in processes] == [0, 0]
+    assert exit_codes(launch(process, folder, waves.path, recipe)) == [0, 0]
     return folder
 
 

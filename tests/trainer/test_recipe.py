@@ -14,7 +14,8 @@ from asma_trainer.data.automatic import fit_recipe
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import RecipeError
 from asma_trainer.recipe.recipe import Recipe, load_recipe, read_recipe, recipe_names
-from asma_trainer.recipe.sections import AugmentConfig
+from asma_trainer.recipe.sections import AugmentConfig, PretrainConfig
+from asma_trainer.recipe.values import changed
 
 MakeRecipe = Callable[..., Recipe]
 XSUB_STEPS_AN_EPOCH = 40_091 // 128
@@ -159,3 +160,11 @@ def test_recipes_that_are_not_there(tmp_path: Path, tiny_recipe: MakeRecipe) -> 
     for override in ("pretrain.lr", "seed.deep=1", "=3"):
         with pytest.raises(RecipeError):
             tiny_recipe("seed=1", override)
+
+
+def test_what_differs_from_the_defaults_is_named_key_by_key() -> None:
+    """Of a section within a section as well, whose defaults may be others than its class has."""
+    usual = PretrainConfig()
+    assert changed(usual) == {}
+    settings = dataclasses.replace(usual, lr=0.5, augment=dataclasses.replace(usual.augment, shear=0.25))
+    assert changed(settings) == {"lr": 0.5, "augment": {"shear": 0.25}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asma_edge.buffer import PoseBuffer, resample
@@ -190,6 +190,7 @@ def test_windows_of_clips_of_any_length(tmp_path: Path, motion: Motion, length: 
 
 
 @settings(deadline=None, max_examples=40)
+@example(length=3, speed=0.5 + 1e-16, offset=0.0)  # the last frame lies a rounding error beyond a whole number
 @given(length=st.integers(1, 80), speed=st.floats(0.5, 2.0), offset=st.floats(0, 1, exclude_max=True))
 def test_random_windows_stay_within_the_clip(length: int, speed: float, offset: float) -> None:
     """On a clip whose value is its frame number: unclamped values advance at the right pace, none is skipped."""
@@ -200,7 +201,7 @@ def test_random_windows_stay_within_the_clip(length: int, speed: float, offset: 
     steps = np.diff(window)
     inside = (window[1:] < length - 1) & (window[:-1] > 0)
     np.testing.assert_allclose(steps[inside], stride, atol=1e-3)
-    if (length - 1) / stride >= 16:  # long enough: no frame is held
+    if (length - 1) / stride >= 16 - 1e-6:  # long enough: no frame is held
         np.testing.assert_allclose(steps[1:], stride, atol=1e-3)
     else:  # otherwise all of the clip is in the window
         assert window.min() == 0

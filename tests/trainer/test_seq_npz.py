@@ -88,6 +88,7 @@ def test_variants_of_the_splits(tmp_path: Path) -> None:
     )
     assert dataset.splits["train-leak-free"].tolist() == [1, 2, 3]
     assert dataset.splits["test-correct"].tolist() == [5]
+    assert dataset.correctness.tolist() == [1, 1, 1, 1, 2, 1]
     assert dataset.splits["fold1-train"].tolist() == dataset.splits["fold0-test"].tolist() == [4, 5]
     assert dataset.splits["fold0-train-val"].tolist() == [2, 3]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import time
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from asma_trainer.cli.train import main
+from asma_trainer.curate.check import check
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.engine import loop
@@ -208,6 +211,57 @@ def test_a_class_that_is_only_tested(refused: Callable[..., str], waves: Prepare
     text = refused(data=tmp_path / "data")
     assert "without any training clip" in text
     assert "right" in text
+
+
+@pytest.mark.parametrize("name", ["red\x1b[31m", "x" * 100_000, "two\nlines", "back\u202ewards", ""])
+def test_class_names_that_no_model_can_carry(
+    refused: Callable[..., str], waves: PreparedDataset, tmp_path: Path, name: str
+) -> None:
+    """Before anything is trained, not by the converter when all is done; and nothing of them commands the terminal."""
+    info = dataclasses.replace(waves.info, classes=("slow", "left", name), licence="x\x1b[2J")
+    with DatasetWriter(tmp_path / "data", info) as writer:
+        for number in range(9):
+            writer.add(Clip(waves.clip(number)[:, 0], number % 3, str(number)))
+        for split in ("train", "test"):
+            writer.split(split, range(9))
+    for stage, sets in (("run", ()), ("run", ("labels.share=0.01",)), ("pretrain", ('stages=["pretrain"]',))):
+        text = refused(stage, data=tmp_path / "data", sets=sets)
+        assert "class names" in text
+        assert len(text) < 2000
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert any(
+        "no model can carry" in warning for warning in check(PreparedDataset.open(tmp_path / "data"))["warnings"]
+    )
+
+
+def test_what_is_printed_cannot_command_the_terminal(
+    trained: Path, waves: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(waves.path, data)
+    text = (data / "dataset.toml").read_text()
+    (data / "dataset.toml").write_text(text.replace("generated waves", "a\\u001b[2J"))
+    assert main(["export-encoders", str(trained), str(tmp_path / "encoders.pt"), "--data", str(data)]) == 0
+    assert "source    a\\x1b[2J\n" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "none\x1b[31m"), "--data", str(data)]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_one_class_is_nothing_to_tell_apart(
+    refused: Callable[..., str], waves: PreparedDataset, tmp_path: Path, train_command: Train
+) -> None:
+    """Whole recordings that nobody has cut into actions yet are all ``unlabelled``."""
+    info = dataclasses.replace(waves.info, classes=("unlabelled",), mirror_labels=())
+    with DatasetWriter(tmp_path / "data", info) as w:
+        for number in range(9):
+            w.add(Clip(waves.clip(number)[:, 0], 0, str(number)))
+        for split in ("train", "test"):
+            w.split(split, range(9))
+    text = refused(data=tmp_path / "data")
+    assert "one class only" in text
+    assert "asma-data label" in text
+    only = ('stages=["pretrain"]', "pretrain.steps=1", "pretrain.warmup=0")
+    assert train_command("pretrain", tmp_path / "data", tmp_path / "out", sets=only) == 0
 
 
 def test_labels_that_do_not_fit(refused: Callable[..., str], waves: PreparedDataset, tmp_path: Path) -> None:

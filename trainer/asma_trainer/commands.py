@@ -11,6 +11,6 @@ def data() -> int:
 
 
 def train() -> int:
-    """``asma-train``; of its commands only ``calibrate`` does without torch."""
-    command = "calibrate" if sys.argv[1:2] == ["calibrate"] else "train"
+    """``asma-train``; of its commands only ``calibrate`` and ``quality`` do without torch."""
+    command = sys.argv[1] if sys.argv[1:2] in (["calibrate"], ["quality"]) else "train"
     return start_command("asma-train", f"asma_trainer.cli.{command}", "train")

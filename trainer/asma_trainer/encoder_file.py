@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import typing
@@ -106,7 +107,7 @@ class EncoderFile:
         config: EncoderConfig = build(EncoderConfig, self.card["encoder"], "encoder")
         return config
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of card and weights."""
         found = hashlib.sha256(json.dumps(self.card, sort_keys=True).encode())

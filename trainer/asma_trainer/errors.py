@@ -26,7 +26,7 @@ class LicenceError(AsmaError):
     """The licence of data does not allow what is asked for."""
 
 
-def look_up(known: Mapping[str, T], name: str, what: str, hint: str) -> T:
+def look_up(known: Mapping[str, T], name: str, what: str, hint: str, error: type[AsmaError] = RecipeError) -> T:
     """What a recipe or a command means by a name.
 
     Args:
@@ -34,10 +34,11 @@ def look_up(known: Mapping[str, T], name: str, what: str, hint: str) -> T:
         name: that was given.
         what: is wrong where it is not known.
         hint: what to do then.
+        error: to raise.
 
     Raises:
-        RecipeError: it is not known.
+        AsmaError: it is not known; of the class ``error``.
     """
     if name not in known:
-        raise RecipeError(what, expected="one of " + ", ".join(known), got=name, hint=hint)
+        raise error(what, expected="one of " + ", ".join(known), got=name, hint=hint)
     return known[name]

@@ -17,6 +17,14 @@ from pathlib import Path
 
 from asma_trainer.errors import DataError
 
+# Zeros shrink to a thousandth; poses, padded with zeros or written as text, to a twentieth at most.
+FREE_BYTES, MOST_PACKED = 16 << 20, 100
+
+
+def swells(unpacked: int, packed: int, free: int = FREE_BYTES) -> bool:
+    """Whether so many bytes unpack to more than a hundred times as many, as no data do; ``free`` may come of any."""
+    return unpacked > max(free, MOST_PACKED * packed)
+
 
 def refuse_existing(path: Path) -> None:
     """Nothing is ever overwritten.

@@ -83,12 +83,12 @@ class Run:
         self.folder, self.recipe, self.compute = Path(folder), recipe, compute or Compute()
         self.dataset = credited(dataset, recipe)
         self.info = self.dataset.info
+        check_fit(dataset, recipe)
         self.train = dataset.split(recipe.data.train, "data.train")
         self.labelled = labelled_clips(dataset, self.train, recipe.labels)
         self._stages = [stage for stage in STAGES if stage.name in recipe.stages]
         check_networks(recipe, method_of(recipe).encoder_names)
         check_method(recipe, len(self.train))
-        check_fit(dataset, recipe)
         self._fingerprint = " ".join(filter(None, (fingerprint_of(dataset), source_digest(self.info, recipe))))
 
     @classmethod

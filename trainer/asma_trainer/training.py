@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from asma_edge.plain_text import escaped
 from asma_trainer.budget import duration_text, estimate, estimate_text, measure_costs, within
 from asma_trainer.data.automatic import fit_recipe
 from asma_trainer.data.dataset import PreparedDataset
@@ -205,7 +206,7 @@ def _text(value: object) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"asma-train: {text}", file=sys.stderr, flush=True)
+    print(escaped(f"asma-train: {text}"), file=sys.stderr, flush=True)
 
 
 def _silent(_text: str) -> None:

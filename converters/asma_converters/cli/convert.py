@@ -17,6 +17,7 @@ from asma_converters.onnx2tf.environment import DEFAULT_LINE, LINES
 from asma_converters.onnx2tf.route import convert_file_by_onnx2tf
 from asma_converters.speed import compare_speed
 from asma_converters.whole_clips import HeldOut
+from asma_edge.plain_text import escaped
 from asma_trainer.data.dataset import PreparedDataset
 
 
@@ -98,7 +99,7 @@ def _convert(options: argparse.Namespace) -> int:
         speed_test=compare_speed,
         **gates,
     )
-    print(json.dumps(report.to_dict(), indent=1) if options.json else format_report(report))
+    print(json.dumps(report.to_dict(), indent=1) if options.json else escaped(format_report(report)))
     return OK
 
 
@@ -114,5 +115,5 @@ def _convert_by_onnx2tf(options: argparse.Namespace, gates: dict[str, Any]) -> i
     report = convert_file_by_onnx2tf(
         options.student, options.output, line=options.line, precision=options.precision, **gates
     )
-    print(json.dumps(report.to_dict(), indent=1) if options.json else format_onnx2tf_report(report))
+    print(json.dumps(report.to_dict(), indent=1) if options.json else escaped(format_onnx2tf_report(report)))
     return GATE_FAILED if report.problem else OK

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from asma_converters.errors import GateError
 from asma_edge.errors import AsmaError
+from asma_edge.plain_text import escaped
 
 OK, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130
 
@@ -16,7 +17,7 @@ def run(command: Callable[[], int]) -> int:
     try:
         return command()
     except AsmaError as error:
-        print(f"asma-convert: {error}", file=sys.stderr)
+        print(escaped(f"asma-convert: {error}"), file=sys.stderr)
         return GATE_FAILED if isinstance(error, GateError) else BAD_INPUT
     except OSError as error:
         print(f"asma-convert: cannot write: {error}", file=sys.stderr)
@@ -28,4 +29,4 @@ def run(command: Callable[[], int]) -> int:
 
 def say(text: str) -> None:
     """A line of progress."""
-    print(f"... {text}", file=sys.stderr)
+    print(escaped(f"... {text}"), file=sys.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from asma_converters.cli.shared import OK, run
 from asma_converters.wrap.bundle import WrapReport, wrap
+from asma_edge.plain_text import escaped
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _wrap(options: argparse.Namespace) -> int:
     report = wrap(options.model, options.describe, options.output)
-    print(json.dumps(report.to_dict(), indent=1) if options.json else format_report(report))
+    print(json.dumps(report.to_dict(), indent=1) if options.json else escaped(format_report(report)))
     return OK
 
 

@@ -32,6 +32,7 @@ from asma_edge.fusion import Familiarity, energy, fuse
 from asma_edge.restamp import update_info
 from asma_edge.skeleton import FloatArray
 from asma_trainer.calibration.events import Scored, Tally, run_network, scores_of, starts, stillness
+from asma_trainer.calibration.logistic import logistic
 from asma_trainer.calibration.recordings import Recording, by_person, join
 from asma_trainer.calibration.search import Search, hours_of
 from asma_trainer.data.dataset import IntArray, PreparedDataset
@@ -164,7 +165,16 @@ def record(
     Raises:
         DataError: the classes are not the model's, or the units differ.
     """
-    info = recognizer.info
+    check_units(dataset, recognizer.info)
+    labels = {} if negative else model_labels(dataset, recognizer.info)
+    random = np.random.default_rng(seed)
+    groups = by_person(dataset, clips)
+    recordings = [join(dataset, random.permutation(group), rest, random) for group in groups]
+    return [run_network(recognizer, recording, labels) for recording in watch(recordings)]
+
+
+def check_units(dataset: PreparedDataset, info: BundleInfo) -> None:
+    """Raises DataError where a data set is not in the model's units."""
     if dataset.info.units != info.preprocess.units:
         raise DataError(
             f"'{dataset.path}' does not fit the model",
@@ -172,22 +182,26 @@ def record(
             got=f"poses in {dataset.info.units}",
             hint="`asma-data project` makes pixels out of metres",
         )
-    # What the model calls idle is none of its actions: an event there is a false one.
+
+
+def model_labels(dataset: PreparedDataset, info: BundleInfo) -> dict[int, int]:
+    """{class of the data set: class of the model of the same name}.
+
+    What the model calls idle is none of its actions: an event there is a false one.
+
+    Raises:
+        DataError: there is none.
+    """
     names = [name for index, name in enumerate(info.labels) if index != info.idle]
     labels = {k: info.labels.index(name) for k, name in enumerate(dataset.info.classes) if name in names}
-    if negative:
-        labels = {}
-    elif not labels:
+    if not labels:
         raise DataError(
             f"'{dataset.path}' has none of the model's classes",
             expected="some of " + ", ".join(names),
             got=", ".join(dataset.info.classes),
-            hint="use it with --negatives, or name the data set that the model was made for",
+            hint="name the data set that the model was made for; one without its actions goes with --negatives",
         )
-    random = np.random.default_rng(seed)
-    groups = by_person(dataset, clips)
-    recordings = [join(dataset, random.permutation(group), rest, random) for group in groups]
-    return [run_network(recognizer, recording, labels) for recording in watch(recordings)]
+    return labels
 
 
 def positive_recordings(
@@ -247,20 +261,12 @@ def fit_familiarity(positives: Sequence[Scored], negatives: Sequence[Scored], in
     other = np.concatenate([energy(scored.logits, info.fusion) for scored in negatives])
     x, y = np.concatenate([known, other]), np.repeat([1.0, 0.0], [len(known), len(other)])
     weight = np.repeat([_PRIOR / len(known), (1.0 - _PRIOR) / len(other)], [len(known), len(other)])
-    middle, scale = (known.mean() + other.mean()) / 2.0, max(float(x.std()), 1e-6)
     if known.mean() <= other.mean():
         return None
-    design = np.stack([(x - middle) / scale, np.ones_like(x)], axis=1)
-    slope = np.zeros(2)
-    for _ in range(100):  # Newton's method; a little weight decay bounds separable data
-        p = 0.5 * (1.0 + np.tanh(0.5 * design @ slope))
-        gradient = design.T @ (weight * (p - y)) + 1e-5 * slope
-        hessian = (design * (weight * p * (1.0 - p))[:, None]).T @ design + 1e-5 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        slope -= step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
-    if slope[0] <= 0:
+    slope, offset = logistic(x, y, weight)
+    if slope <= 0:
         return None
-    return Familiarity(round(float(middle - slope[1] / slope[0] * scale), 4), round(float(scale / slope[0]), 4))
+    return Familiarity(round(-offset / slope, 4), round(1.0 / slope, 4))
 
 
 def _windows(positives: Sequence[Scored]) -> tuple[FloatArray, IntArray, npt.NDArray[np.float64]]:

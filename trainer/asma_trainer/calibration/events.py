@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from asma_edge.bundle_info import BundleInfo
 from asma_edge.decision import Decider, DecisionSettings
 from asma_edge.fusion import fuse
 from asma_edge.gate import MotionGate
-from asma_edge.poses import never_seen
+from asma_edge.poses import PoseReader, never_seen
 from asma_edge.preprocess import Preprocessor
+from asma_edge.repetitions import Repetition, RepetitionCounter
 from asma_edge.skeleton import FloatArray
 from asma_trainer.calibration.recordings import Action, Recording
 
@@ -61,29 +62,48 @@ def run_network(recognizer: Recognizer, recording: Recording, labels: Mapping[in
         PoseError: the poses do not fit, or never show anybody.
     """
     info = recognizer.info
-    poses = recognizer.poses.read_clip(recording.poses)
-    seen = recognizer.poses.seen(poses)
+    frames, actions = prepare(recording, info, recognizer.poses)
+    held = np.concatenate([frames[:1].repeat(info.window - 1, axis=0), frames])
+    known = [replace(action, label=labels[action.label]) for action in actions if action.label in labels]
+    logits = recognizer.scorer().logits(held).repeat(info.hop, axis=0)[: len(frames)]
+    return Scored(recording.name, frames, logits, tuple(known), info.fps)
+
+
+def prepare(recording: Recording, info: BundleInfo, reader: PoseReader) -> tuple[FloatArray, list[Action]]:
+    """What a stream makes of a recording before the network: preprocessed frames (T, V, 3) at the model's rate.
+
+    The first frame is the first in which the person is seen; the actions' times count from it.
+
+    Raises:
+        PoseError: the poses do not fit, or never show anybody.
+    """
+    poses = reader.read_clip(recording.poses)
+    seen = reader.seen(poses)
     if not seen.any():
         raise never_seen()
     first = int(seen.argmax())
-    frames = Preprocessor(info.preprocess, info.layout)(resample(poses[first:], recording.fps, info.fps))
-    held = np.concatenate([frames[:1].repeat(info.window - 1, axis=0), frames])
     late = first / recording.fps
-    actions = [
-        Action(labels[action.label], action.start - late, action.end - late)
-        for action in recording.actions
-        if action.label in labels
-    ]
-    logits = recognizer.scorer().logits(held).repeat(info.hop, axis=0)[: len(frames)]
-    return Scored(recording.name, frames, logits, tuple(actions), info.fps)
+    frames = Preprocessor(info.preprocess, info.layout)(resample(poses[first:], recording.fps, info.fps))
+    return frames, [replace(a, start=a.start - late, end=a.end - late) for a in recording.actions]
+
+
+def count_repetitions(frames: FloatArray, info: BundleInfo, scores: FloatArray | None = None) -> list[Repetition]:
+    """What a stream's counter says of preprocessed frames (T, V, 3); without scores (T, K) it can name none."""
+    counter = RepetitionCounter(info.decision, info.labels, info.idle, info.fps, info.preprocess.dims)
+    found = []
+    for number, frame in enumerate(frames):
+        row = np.empty((0, len(info.labels)), np.float32) if scores is None else scores[number : number + 1]
+        repetition = counter.update(frame[None], row, number / info.fps)
+        if repetition is not None:
+            found.append(repetition)
+    return found
 
 
 def stillness(scored: Scored, info: BundleInfo, settings: DecisionSettings) -> npt.NDArray[np.bool_]:
     """(T,) the frames for which the motion gate spares the network."""
     if not settings.still_after:
         return np.zeros(len(scored.frames), dtype=bool)
-    dims = 2 if info.preprocess.units == "pixels" else 3
-    gate = MotionGate(info.fps, settings.still_after, settings.still_motion, dims)
+    gate = MotionGate(info.fps, settings.still_after, settings.still_motion, info.preprocess.dims)
     return np.array([not gate.moving(frame[None]) for frame in scored.frames])
 
 

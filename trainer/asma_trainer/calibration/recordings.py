@@ -8,7 +8,7 @@ at the hands than in the trunk.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,13 @@ def join(dataset: PreparedDataset, clips: IntArray, rest: float, random: np.rand
         parts += [body, standing(body[-1], after, frames, dataset.info, random)]
         done += len(body) + frames
     return Recording(str(dataset.name[clips[0]]), np.concatenate(parts), fps, tuple(actions))
+
+
+def rested(recording: Recording, info: DatasetInfo, random: np.random.Generator) -> Recording:
+    """The recording and a second of standing after it: the last repetition is over when the body rests."""
+    last = recording.poses[-1]
+    after = standing(last, last, round(info.fps), info, random)
+    return replace(recording, poses=np.concatenate([recording.poses, after]))
 
 
 def cut(dataset: PreparedDataset, clips: IntArray) -> Iterator[Recording]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from asma_edge import Recognizer
-from asma_edge.builtin import model_path
-from asma_edge.bundle import Bundle, read_bundle
-from asma_edge.errors import AsmaError
+from asma_edge.bundle import Bundle
 from asma_trainer.calibration.calibrate import Calibration, calibrate, negative_recordings, positive_recordings, write
 from asma_trainer.calibration.events import Scored
 from asma_trainer.calibration.recordings import Recording
+from asma_trainer.cli.bundles import add_bundle_arguments, make_bundle
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.labels import labelled_split
 from asma_trainer.errors import DataError
@@ -29,33 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0 when done, 2 on bad input, 130 when interrupted; the bundle is written whole or not at all."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(arguments[arguments[:1] == ["calibrate"] :])  # the name of the command, or not
-    try:
-        out = options.out or options.bundle
-        if out == options.bundle and not options.in_place:
-            raise DataError(
-                "the bundle would be overwritten",
-                expected="-o OUT, or --in-place",
-                got="neither",
-                hint="name a new file; models may be in use where they are",
-            )
-        bundle = read_bundle(options.bundle)
+
+    def make(bundle: Bundle, out: Path) -> tuple[dict[str, Any], str]:
         result = run(bundle, options)
         write(bundle, result, out)
-    except AsmaError as error:
-        print(f"asma-train calibrate: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"asma-train calibrate: cannot write: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("asma-train calibrate: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    if options.json:
-        print(json.dumps({"out": str(out), **result.to_dict()}))
-    else:
-        print(table(bundle, result))
-        print(f"done: {out}")
-    return 0
+        return result.to_dict(), table(bundle, result)
+
+    return make_bundle("asma-train calibrate", options, make)
 
 
 def run(bundle: Bundle, options: argparse.Namespace) -> Calibration:
@@ -169,9 +148,6 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asma-train calibrate", description=HELP[0].upper() + HELP[1:] + ".")
     parser.add_argument(
-        "bundle", metavar="BUNDLE", type=model_path, help="a .tflite bundle, or a built-in model's name"
-    )
-    parser.add_argument(
         "--data", type=Path, required=True, metavar="D", help="prepared data set with the model's classes"
     )
     parser.add_argument(
@@ -193,9 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep-temperature", action="store_true", help="leave the temperature as it is")
     parser.add_argument("--seed", type=int, default=0, help="of the order of clips and of the standing between them")
-    parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="the calibrated bundle")
-    parser.add_argument("--in-place", action="store_true", help="write it over BUNDLE")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_bundle_arguments(parser, "the calibrated bundle")
     return parser
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from asma_edge.plain_text import escaped
 from asma_trainer.recipe.recipe import recipe_names
 
 Item = TypeVar("Item")
@@ -54,6 +56,12 @@ def ended_by_signals() -> Iterator[None]:
 def progress(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
     """The items, behind a bar on a terminal, as they are elsewhere."""
     return iter(tqdm(items, total=total, unit=" clips", disable=not sys.stderr.isatty()))
+
+
+def show(options: argparse.Namespace, values: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> int:
+    """Print a result, as JSON or in words; the exit code."""
+    print(json.dumps(values) if options.json else escaped(text(values)))
+    return OK
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asma_edge.errors import AsmaError
+from asma_edge.plain_text import escaped
 from asma_trainer.budget import parse_duration
-from asma_trainer.cli import calibrate, paper
+from asma_trainer.cli import calibrate, paper, quality
 from asma_trainer.cli.shared import BAD_INPUT, INTERRUPTED, OK, add_training_arguments, progress
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.engine.compute import compute
@@ -31,6 +32,10 @@ _COMMANDS: dict[str, str] = {
     "run": "every stage of the recipe, in its order",
     "sweep": "several settings and seeds of a recipe, each a run of its own, in one table",
 }
+_OF_BUNDLES = {
+    "calibrate": (calibrate.HELP, calibrate.main),
+    "quality": (quality.HELP, quality.main),
+}  # they take a bundle, not a recipe
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--data", type=Path, required=True, metavar="D", help="the prepared data set of the run")
     export.add_argument("--to-ship", action="store_true", help="refuse data whose licences are not known to allow that")
     export.add_argument("--json", action="store_true", help="print the card as one JSON object")
-    stages.add_parser("calibrate", help=calibrate.HELP, add_help=False)
+    for name, (text, _) in _OF_BUNDLES.items():
+        stages.add_parser(name, help=text, add_help=False)
     return parser
 
 
@@ -84,8 +90,9 @@ def _budget(text: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0 when done, 2 on bad input, 130 when interrupted (run it again to continue)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["calibrate"]:  # takes a bundle, not a recipe
-        return calibrate.main(arguments[1:])
+    if arguments and arguments[0] in _OF_BUNDLES:
+        _, command = _OF_BUNDLES[arguments[0]]
+        return command(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         if options.stage == "report":
@@ -112,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if where.main:
                 _show(options.out, options.stage, options.json)
     except AsmaError as error:
-        print(f"asma-train: {error}", file=sys.stderr)
+        print(escaped(f"asma-train: {error}"), file=sys.stderr)
         return BAD_INPUT
     except OSError as error:
         print(f"asma-train: cannot write: {error}", file=sys.stderr)
@@ -141,7 +148,8 @@ def _report(options: argparse.Namespace) -> int:
     tell = (lambda _: None) if options.json else print
     settings = Options(options.bundle, options.profile, tell=tell, progress=progress)
     rows, summary = report_run(run, settings)
-    print(json.dumps(summary) if options.json else f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}")
+    text = f"{accuracy_text(rows)}\nreport: {run.folder / 'report.html'}"
+    print(json.dumps(summary) if options.json else escaped(text))
     return OK
 
 
@@ -151,7 +159,11 @@ def _export_encoders(options: argparse.Namespace) -> int:
     if options.to_ship:
         check_may_ship(f"'{options.out}'", file.card["licence"])
     file.save(options.out)
-    print(json.dumps({"out": str(options.out), **file.card}) if options.json else f"{file.text()}\ndone: {options.out}")
+    print(
+        json.dumps({"out": str(options.out), **file.card})
+        if options.json
+        else escaped(f"{file.text()}\ndone: {options.out}")
+    )
     return OK
 
 
@@ -163,7 +175,7 @@ def _show(folder: Path, stage: str, as_json: bool) -> None:
         print(json.dumps({"stage": stage, "out": str(folder), "accuracy": rows_of(rows)}))
         return
     if rows:
-        print(accuracy_text(rows))
+        print(escaped(accuracy_text(rows)))
     print(f"done: {folder}")
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from asma_edge.plain_text import brief, is_label
 from asma_edge.pose_check import check_poses
 from asma_trainer.curate.frames import is_absurd, measure_frames
 from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.data.splits import family_of, is_training, test_of
 from asma_trainer.formats.base import count_remarks
-from asma_trainer.formats.parse.text import brief
 from asma_trainer.formats.registry import published_of
 from asma_trainer.licences import may_ship
 
@@ -224,6 +224,8 @@ def _warnings(dataset: PreparedDataset, findings: dict[str, Any]) -> list[str]:
 def _doubts(info: DatasetInfo, findings: dict[str, Any]) -> list[str]:
     """Warnings of what the import cannot have got right, or had to guess."""
     doubts = []
+    if unfit := [name for name in info.classes if not is_label(name)]:
+        doubts.append(f"class names that no model can carry, so none is trained: {_some(unfit)}")
     if not SLOWEST <= info.fps <= FASTEST:
         doubts.append(f"{info.fps:g} frames a second: were times in seconds, and is this the camera's rate?")
     if "frame rate" in info.assumed:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
-from asma_trainer.formats.parse.text import brief
+from asma_edge.plain_text import brief
+from asma_trainer.data.dataset import CORRECT, UNKNOWN, UNLABELLED, PreparedDataset
 
 _COLUMNS = 6  # splits that fit beside each other
 _NUMBERS = 40
@@ -45,6 +45,8 @@ def describe(dataset: PreparedDataset) -> dict[str, Any]:
         },
         "classes": {name: counts(label) for label, name in enumerate(info.classes)},
         "unlabelled": counts(UNLABELLED),
+        "correct": int((dataset.correctness == CORRECT).sum()),
+        "incorrect": int(((dataset.correctness != CORRECT) & (dataset.correctness != UNKNOWN)).sum()),
         "mirror_labels": list(info.mirror_labels),
         "source": info.source,
         "licence": info.licence,
@@ -65,6 +67,7 @@ def describe_text(values: dict[str, Any]) -> str:
         f"length    {length['min']} to {length['max']} frames, median {length['median']}",
         f"subjects  {len(values['subjects'])}: {_numbers(values['subjects'])}",
         f"cameras   {len(values['cameras'])}: {_numbers(values['cameras'])}",
+        *([f"done      {values['correct']} correctly, {values['incorrect']} not"] if values["incorrect"] else []),
         f"source    {values['source'] or 'not stated'}",
         f"licence   {values['licence'] or 'not stated'}",
         *([f"assumed   {', '.join(values['assumed_on_import'])}"] if values["assumed_on_import"] else []),
@@ -83,3 +86,12 @@ def describe_text(values: dict[str, Any]) -> str:
 
 def _numbers(values: list[int]) -> str:
     return " ".join(map(str, values[:_NUMBERS])) + (" ..." if len(values) > _NUMBERS else "") or "not stated"
+
+
+def outcome_text(values: dict[str, Any]) -> str:
+    """What was made, and what is to be known of it: left out, assumed, warnings."""
+    lines = [describe_text(values), ""]
+    lines += [f"left out  {omitted['name']}: {omitted['reason']}" for omitted in values["left_out"]]
+    lines += [f"assumed   {assumed['text']}" for assumed in values.get("assumed", ())]
+    lines += [f"warning   {text}" for text in values["warnings"]]
+    return "\n".join(lines).rstrip()

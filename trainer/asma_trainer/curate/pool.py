@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asma_edge.plain_text import brief
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout, convert
 from asma_trainer.curate.pooled_labels import PooledLabels, pool_labels, read_label_map
@@ -22,7 +23,6 @@ from asma_trainer.data.splits import Splits, with_validation
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.files import atomic_folder
-from asma_trainer.formats.parse.text import brief
 from asma_trainer.formats.rates import at_rate, is_same_rate
 from asma_trainer.licences import NOT_STATED, joined, may_ship, restriction
 
@@ -92,6 +92,7 @@ def pool_datasets(
                     continue
                 poses = _poses(source, number, info, writer.people, settings.fps is not None)
                 numbers = {field: _number(source, field, number, moved[name][field]) for field in _NUMBERED}
+                numbers["correctness"] = int(source.correctness[number])
                 places[name][number] = writer.add(Clip(poses, label, f"{name}/{source.name[number]}", **numbers))
             for split, clips in _splits(sets, places).items():
                 writer.split(split, clips)

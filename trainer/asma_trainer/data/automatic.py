@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from asma_edge.preprocess import HIPS, SHOULDERS
 from asma_trainer.architecture import receptive_field
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.splits import test_of
@@ -113,6 +114,13 @@ def _idle_label(dataset: PreparedDataset, _values: Values) -> str | None:
     return next((name for name in dataset.info.classes if name.casefold() == "idle"), None)
 
 
+def _preprocess(dataset: PreparedDataset, _values: Values) -> list[str]:
+    """Divided by the torso; a layout without one keeps its metres. Pixels would mean nothing, so they are refused."""
+    info = dataset.info
+    torso = {*SHOULDERS, *HIPS} <= set(info.layout.joints)
+    return ["fill", "centre"] if info.units == "metres" and not torso else ["fill", "centre", "scale"]
+
+
 def _seconds(dataset: PreparedDataset, values: Values) -> float:
     """How long an action takes: the median of the training clips in which something happens."""
     clips = _training_clips(dataset, values)
@@ -165,6 +173,7 @@ def _warm_up(stage: str) -> Rule:
 
 RULES: Mapping[str, Rule] = {
     "data.test": _test,
+    "data.preprocess": _preprocess,
     "student.idle_label": _idle_label,
     # In pixels, a shorter or turned bone cannot be told from one that points at the camera.
     "augment.bone_length": _by_units(0.12, 0.0),

@@ -3,33 +3,40 @@
 ::
 
     poses.npy     (sum T, M, V, 3) float32, memory-mapped; NaN = missing joint or absent person
-    index.npz     offsets (N+1,), label, subject, camera, setup (N,) int64, name (N,) str, and one
-                  int64 array of clip numbers per named split, stored as ``split.<name>``
+    index.npz     offsets (N+1,), label, subject, camera, setup, correctness (N,) int64, name (N,) str, and one
+                  int64 array of clip numbers per named split, stored as ``split.<name>``; older folders lack
+                  correctness
     dataset.toml  format version, layout, fps, units, class names, mirror_labels, split names, source, licence, and
                   ``assumed``, where the import had to take something for granted
 """
 
 from __future__ import annotations
 
+import os
 import tokenize
 import tomllib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.files import open_regular
 from asma_edge.preprocess import Units
 from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.errors import DataError
+from asma_trainer.files import swells
 
 IntArray = npt.NDArray[np.int64]
 
 FORMAT_VERSION = 1
 UNLABELLED = -1  # the label of a clip that has none
-FIELDS = ("label", "subject", "camera", "setup")  # of index.npz, one number a clip
+UNKNOWN = -1  # of any other number of a clip
+CORRECT = 1  # the correctness of a clip that shows its class done well; other numbers: done badly
+FIELDS = ("label", "subject", "camera", "setup", "correctness")  # of index.npz, one number a clip
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class PreparedDataset:
         poses: (sum T, M, V, 3) float32, memory-mapped.
         offsets: (N+1,) first frame of each clip.
         label, subject, camera, setup: (N,); -1 where unknown: a clip of label -1 has none.
+        correctness: (N,) 1 where the clip shows its class done correctly, another number where not, -1 where unknown.
         name: (N,) unique names.
         splits: {name: clip numbers}.
     """
@@ -98,6 +106,7 @@ class PreparedDataset:
     subject: IntArray
     camera: IntArray
     setup: IntArray
+    correctness: IntArray
     name: npt.NDArray[np.str_]
     splits: Mapping[str, IntArray] = field(default_factory=dict)
 
@@ -155,7 +164,8 @@ class PreparedDataset:
         """
         path = Path(path)
         try:
-            values = tomllib.loads((path / "dataset.toml").read_text(encoding="utf-8"))
+            with open_regular(path / "dataset.toml") as file:
+                values = tomllib.load(file)
             if values.get("format") != FORMAT_VERSION:
                 raise ValueError(f"format {values.get('format')}, expected {FORMAT_VERSION}")
             info = DatasetInfo(
@@ -168,9 +178,9 @@ class PreparedDataset:
                 licence=str(values.get("licence", "")),
                 assumed=tuple(map(str, values.get("assumed", ()))),
             )
+            open_regular(path / "poses.npy").close()  # a pipe would block for ever
             poses = np.load(path / "poses.npy", mmap_mode="r", allow_pickle=False)
-            with np.load(path / "index.npz", allow_pickle=False) as index:
-                arrays = {key: index[key] for key in index.files}
+            arrays = _index(path / "index.npz")
             dataset = cls(
                 path=path,
                 info=info,
@@ -206,6 +216,9 @@ class PreparedDataset:
             "labels are outside the classes": count > 0
             and self.label.min() >= UNLABELLED
             and self.label.max() < len(self.info.classes),
+            "correctness below -1, or no whole numbers": count > 0
+            and self.correctness.dtype.kind in "iu"
+            and self.correctness.min() >= UNKNOWN,
             "a split names clips that do not exist": all(
                 not len(c) or (c.min() >= 0 and c.max() < count) for c in self.splits.values()
             ),
@@ -218,3 +231,22 @@ class PreparedDataset:
                     got=problem,
                     hint="import or synthesise the data set again",
                 )
+
+
+def _index(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of index.npz.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: it is unreadable, or would unpack to far more than there is of it.
+    """
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as index:
+        members = index.zip.infolist()
+        size = sum(member.file_size for member in members)
+        # Other methods unpack without a limit, whatever size a member claims.
+        stored = all(member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members)
+        if not stored or swells(size, os.fstat(file.fileno()).st_size):
+            raise ValueError(f"{path.name} would unpack to {size} bytes or more")
+        arrays = {key: index[key] for key in index.files}
+    if "correctness" not in arrays and "label" in arrays:  # an older folder
+        arrays["correctness"] = np.full(len(arrays["label"]), UNKNOWN, dtype=np.int64)
+    return arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asma_edge.plain_text import LONGEST_LABEL, brief, is_label
 from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
 from asma_trainer.data.labels import labelled_split
 from asma_trainer.data.windows import preprocess_spec, present
@@ -13,9 +14,11 @@ def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
     """Refuse what cannot be trained on. Pretraining alone takes any clips; whatever follows it asks for labels.
 
     Raises:
-        DataError: a split is missing or empty, labels are missing, the training split lacks a class which a test split
-            asks for, the preprocessing does not suit the units, or the idle label is no class.
+        DataError: a class has a name that no model can carry, a split is missing or empty, labels are missing or
+            of one class only, the training split lacks a class which a test split asks for, the preprocessing does not
+            suit the units, or the idle label is no class.
     """
+    _check_names(dataset)
     preprocess_spec(dataset, recipe.data)
     trained = set(dataset.label[dataset.split(recipe.data.train, "data.train")].tolist()) - {UNLABELLED}
     if set(recipe.stages) <= {"pretrain"}:
@@ -36,6 +39,13 @@ def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
                 got=", ".join(dataset.info.classes[label] for label in sorted(unseen)),
                 hint="choose other splits, or record the missing classes for training",
             )
+    if len(trained) == 1:
+        raise DataError(
+            f"split '{recipe.data.train}' of '{dataset.path}' has one class only",
+            expected="two classes at least, which a model tells apart",
+            got=dataset.info.classes[min(trained)],
+            hint="cut whole recordings into actions and what is none of them first: asma-data label",
+        )
     idle = recipe.student.idle_label
     if idle is not None and idle not in dataset.info.classes:
         raise DataError(
@@ -43,6 +53,17 @@ def check_fit(dataset: PreparedDataset, recipe: Recipe) -> None:
             expected="one of " + ", ".join(dataset.info.classes),
             got=idle,
             hint="correct student.idle_label in the recipe, or remove it",
+        )
+
+
+def _check_names(dataset: PreparedDataset) -> None:
+    unfit = [name for name in dataset.info.classes if not is_label(name)]
+    if unfit:
+        raise DataError(
+            f"{len(unfit)} of {len(dataset.info.classes)} class names of '{dataset.path}' cannot be those of a model",
+            expected=f"1 to {LONGEST_LABEL} characters, no control characters among them",
+            got=f"{len(unfit[0])} characters, '{brief(unfit[0])}'",
+            hint="correct classes in dataset.toml",
         )
 
 

@@ -21,12 +21,12 @@ from typing import Any, BinaryIO, get_type_hints
 import numpy as np
 
 from asma_edge.errors import AsmaError
-from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.data.dataset import FIELDS, DatasetInfo
 from asma_trainer.data.writer import HEADER_BYTES, Clip, DatasetWriter
 from asma_trainer.errors import DataError
 from asma_trainer.files import refuse_existing
 
-JOURNAL_FORMAT = 2  # 1, which bore no number, had the clips as lists without names
+JOURNAL_FORMAT = 3  # 2 had no correctness; 1, which bore no number, had the clips as lists without names
 _NO_POSES = np.empty((0, 0, 0), dtype=np.float32)
 
 
@@ -37,7 +37,7 @@ class ClipRow:
     Attributes:
         frames: how many the clip has.
         digest: of its poses, equal where they are equal number for number; empty: not known.
-        name, label, subject, camera, setup: as in `Clip`.
+        name, label, subject, camera, setup, correctness: as in `Clip`.
     """
 
     name: str
@@ -45,12 +45,13 @@ class ClipRow:
     subject: int
     camera: int
     setup: int
+    correctness: int
     frames: int
     digest: str
 
     def clip(self) -> Clip:
         """The clip, without frames."""
-        return Clip(_NO_POSES, self.label, self.name, self.subject, self.camera, self.setup)
+        return Clip(_NO_POSES, self.label, self.name, self.subject, self.camera, self.setup, self.correctness)
 
 
 _KINDS = get_type_hints(ClipRow)
@@ -100,7 +101,8 @@ class ResumableWriter(DatasetWriter):
         """Append a clip of the item at hand; raises what `add` raises."""
         frames = len(clip.poses)
         self.add(clip)
-        self.rows.append(ClipRow(clip.name, clip.label, clip.subject, clip.camera, clip.setup, frames, digest))
+        numbers = {name: getattr(clip, name) for name in FIELDS}
+        self.rows.append(ClipRow(clip.name, frames=frames, digest=digest, **numbers))
 
     def finish(self, note: Any = None) -> None:
         """The item at hand is complete; the JSON-ready ``note`` is in `notes` after a restart, too."""

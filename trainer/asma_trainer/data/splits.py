@@ -27,7 +27,7 @@ class ClipTable:
     """What is known of N clips, in the order they were written: all that a split can depend on.
 
     Attributes:
-        label, subject, camera, setup: (N,) int64; -1 where unknown.
+        label, subject, camera, setup, correctness: (N,) int64; -1 where unknown.
         name: (N,) str.
         digest: (N,) str; equal where the poses of two clips are equal number for number. Empty: not known.
     """
@@ -36,6 +36,7 @@ class ClipTable:
     subject: IntArray
     camera: IntArray
     setup: IntArray
+    correctness: IntArray
     name: npt.NDArray[np.str_]
     digest: npt.NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
 

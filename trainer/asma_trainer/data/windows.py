@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from asma_edge.buffer import resample, sample_at
+from asma_edge.buffer import resample, resampled_length, sample_at
 from asma_edge.preprocess import Preprocessor, PreprocessSpec
 from asma_edge.skeleton import FloatArray
 from asma_trainer.data.dataset import IntArray, PreparedDataset
@@ -97,8 +97,7 @@ def random_window(frames: FloatArray, fps: float, data: DataConfig, speed: float
             is held still before and after it.
     """
     stride = fps * speed / data.fps
-    length = int((len(frames) - 1) / stride) + 1
-    slack = length - data.frames
+    slack = resampled_length(len(frames), fps * speed, data.fps) - data.frames
     start = np.floor(offset * (abs(slack) + 1)) + min(slack, 0)
     return sample_at(frames, (start - 1 + np.arange(data.frames + 1)) * stride)
 

@@ -29,6 +29,7 @@ class Clip:
         label: class number; -1: it has no label.
         name: unique in the data set.
         subject, camera, setup: numbers, -1 where unknown.
+        correctness: 1 where it shows its class done correctly, another number where not, -1 where unknown.
     """
 
     poses: FloatArray
@@ -37,6 +38,7 @@ class Clip:
     subject: int = -1
     camera: int = -1
     setup: int = -1
+    correctness: int = -1
 
 
 class DatasetWriter:

@@ -21,8 +21,9 @@ import numpy.typing as npt
 from asma_edge.skeleton import get_layout
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
+from asma_trainer.files import FREE_BYTES
 from asma_trainer.formats import ImportOptions, Omitted, Source, containers, measures, recordings
-from asma_trainer.formats.parse.files import FREE_BYTES, Archive, Entry, Part, bad_file, file_entry, open_member
+from asma_trainer.formats.parse.files import Archive, Entry, Part, bad_file, file_entry, open_member
 from asma_trainer.formats.parse.npz import DAMAGE, read_header
 
 SUMMARY = "x_train, y_train, x_test, y_test of CTR-GCN and its followers"

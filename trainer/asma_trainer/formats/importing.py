@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asma_edge.skeleton import Layout, convert, get_layout
-from asma_trainer.data.dataset import DatasetInfo
+from asma_trainer.data.dataset import FIELDS, DatasetInfo
 from asma_trainer.data.resumable import ClipRow, ResumableWriter
 from asma_trainer.data.splits import ClipTable, by_subject, with_validation
 from asma_trainer.data.writer import Clip
@@ -184,10 +184,7 @@ def _job(source: Source, info: DatasetInfo, skip_bad: bool) -> str:
 
 def _table(rows: Sequence[ClipRow]) -> ClipTable:
     return ClipTable(
-        label=np.array([row.label for row in rows], dtype=np.int64),
-        subject=np.array([row.subject for row in rows], dtype=np.int64),
-        camera=np.array([row.camera for row in rows], dtype=np.int64),
-        setup=np.array([row.setup for row in rows], dtype=np.int64),
+        **{name: np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in FIELDS},
         name=np.array([row.name for row in rows], dtype=np.str_),
         digest=np.array([row.digest for row in rows], dtype=np.str_),
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from asma_edge.skeleton import get_layout
+from asma_trainer.data.dataset import CORRECT
 from asma_trainer.data.splits import ClipTable, Splits, from_mask
 from asma_trainer.data.writer import Clip
 from asma_trainer.formats import ImportOptions, Source
@@ -73,10 +74,9 @@ def _read(entry: Entry) -> Iterator[Clip]:
         raise bad_file(entry, f"a name with a gesture 0 to {len(_CLASSES) - 1}", entry.name)
     table = parse_table(entry, read_bytes(entry), _JOINTS * 3, b",")
     poses = nan_where_absent(checked_poses(entry, table.reshape(-1, _JOINTS, 3), line=1))
-    yield Clip(poses, gesture, entry.stem, subject=int(name[1]))
+    yield Clip(poses, gesture, entry.stem, subject=int(name[1]), correctness=int(name[5]))
 
 
 def _splits(table: ClipTable) -> Splits:
     test = np.isin(table.subject, _TEST_SUBJECTS)
-    correct = np.array([name.split("_")[4] == "1" for name in table.name.tolist()], dtype=np.bool_)
-    return from_mask(test) | {"test-correct": np.flatnonzero(test & correct)}
+    return from_mask(test) | {"test-correct": np.flatnonzero(test & (table.correctness == CORRECT))}

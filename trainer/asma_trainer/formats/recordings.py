@@ -2,8 +2,9 @@
 
 What is performed comes from the first of these that is given:
 
-    --labels FILE     a CSV with the columns file and label, and if you like subject, camera, setup and split
-    --pattern REGEX   with groups named label, subject, camera or setup, searched in each clip's name
+    --labels FILE     a CSV with the columns file and label, and if you like subject, camera, setup, correctness and
+                      split; correctness is 1 where a clip shows its label done well, another number where not
+    --pattern REGEX   with groups named label, subject, camera, setup or correctness, searched in each clip's name
     (neither)         the folder a file lies in: SRC/wave/anna_1.csv is a ``wave``
     --unlabelled      nothing yet: whole recordings, for ``asma-data label`` to cut
 
@@ -30,7 +31,7 @@ from asma_trainer.formats.parse.files import Entry, bad_file, file_entry, list_f
 from asma_trainer.formats.parse.text import plain_name, read_rows
 
 UNLABELLED = "unlabelled"
-_COLUMNS = ("subject", "camera", "setup")
+_COLUMNS = ("subject", "camera", "setup", "correctness")
 _LISTED = 5
 _MOST_PEOPLE = 10
 _LONGEST_NAME = 500  # of a clip, with its folders
@@ -43,7 +44,7 @@ class Recording:
     Attributes:
         name: of the clip.
         files: that it is in; most formats have one.
-        label, subject, camera, setup: -1 where unknown.
+        label, subject, camera, setup, correctness: -1 where unknown.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Recording:
     subject: int = -1
     camera: int = -1
     setup: int = -1
+    correctness: int = -1
 
     def __str__(self) -> str:
         return str(self.files[0])
@@ -74,7 +76,7 @@ class Recording:
         if not len(poses) or np.isnan(poses[..., :2]).any(axis=-1).all():
             raise bad_file(self, "a person in at least one frame", "no joint in any frame")
         plain_name(self, self.name, "a name", longest=_LONGEST_NAME)
-        return Clip(poses, self.label, self.name, self.subject, self.camera, self.setup)
+        return Clip(poses, self.label, self.name, self.subject, self.camera, self.setup, self.correctness)
 
     def with_people(self, poses: FloatArray, left_out: str) -> Iterator[Clip | Omitted]:
         """The clip with these poses, and a note on who is not in it, if anybody."""
@@ -108,9 +110,11 @@ class Recordings:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that say what is performed in each clip."""
     parser.add_argument(
-        "--labels", type=Path, metavar="CSV", help="columns file, label, [subject, camera, setup, split]"
+        "--labels", type=Path, metavar="CSV", help="columns file, label, [subject, camera, setup, correctness, split]"
     )
-    parser.add_argument("--pattern", metavar="REGEX", help="named groups label, subject, camera, setup in clips' names")
+    parser.add_argument(
+        "--pattern", metavar="REGEX", help="named groups label, subject, camera, setup, correctness in clips' names"
+    )
     parser.add_argument("--unlabelled", action="store_true", help="whole recordings, to be cut by `asma-data label`")
 
 
@@ -199,6 +203,7 @@ def label_recordings(root: Path, files: Mapping[str, Sequence[Entry]], options: 
         )
     for name in classes:
         plain_name(labels or root, name, "a class name")
+    _check_correctness(labels or root, given)
     numbers = {column: _numbered(values.get(column, "") for values in given.values()) for column in _COLUMNS}
     rows = []
     for name in sorted(files):
@@ -207,6 +212,14 @@ def label_recordings(root: Path, files: Mapping[str, Sequence[Entry]], options: 
         extra = {column: numbers[column].get(values.get(column, ""), -1) for column in _COLUMNS}
         rows.append(Recording(name, tuple(files[name]), classes.index(label) if label else -1, **extra))
     return Recordings(tuple(rows), tuple(classes), {split: frozenset(names) for split, names in members.items()})
+
+
+def _check_correctness(source: Path, given: Mapping[str, Mapping[str, str]]) -> None:
+    """Words would be numbered in alphabetical order, so that none of them means 1."""
+    for name, values in given.items():
+        text = values.get("correctness", "")
+        if text and not re.fullmatch(r"[1-9]", text):
+            raise bad_file(source, "correctness 1 where done well, 2 to 9 where not", f"{shown(text)} for '{name}'")
 
 
 def _numbered(values: Iterable[str]) -> dict[str, int]:
@@ -231,7 +244,7 @@ def _from_pattern(pattern: str, files: Mapping[str, Sequence[Entry]]) -> dict[st
     if unknown or not compiled.groupindex:
         raise DataError(
             "unusable --pattern",
-            expected="groups named label, subject, camera or setup",
+            expected="groups named label, subject, camera, setup or correctness",
             got=", ".join(sorted(unknown)) or "no named group",
             hint="write (?P<label>...)",
         )

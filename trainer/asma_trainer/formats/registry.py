@@ -6,7 +6,7 @@ import importlib
 from typing import cast
 
 from asma_trainer.data.dataset import DatasetInfo
-from asma_trainer.errors import DataError
+from asma_trainer.errors import DataError, look_up
 from asma_trainer.formats.base import Format, Published
 
 # Names as typed by the user, and the modules that read them; a module is imported when its format is used.
@@ -40,14 +40,8 @@ def load_format(name: str) -> Format:
     Raises:
         DataError: no format has this name.
     """
-    if name not in FORMATS:
-        raise DataError(
-            f"unknown format '{name}'",
-            expected="one of " + ", ".join(FORMATS),
-            got=repr(name),
-            hint="`asma-data import --help` tells what each format is",
-        )
-    return cast(Format, importlib.import_module(FORMATS[name]))
+    hint = "`asma-data import --help` tells what each format is"
+    return cast(Format, importlib.import_module(look_up(FORMATS, name, "unknown format", hint, DataError)))
 
 
 def published_of(info: DatasetInfo) -> Published | None:

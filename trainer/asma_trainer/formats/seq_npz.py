@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from asma_edge.errors import LayoutError
 from asma_edge.skeleton import FloatArray, Layout, conversion
-from asma_trainer.data.dataset import IntArray
+from asma_trainer.data.dataset import CORRECT, IntArray
 from asma_trainer.data.splits import Splits, from_mask
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
@@ -66,6 +66,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     subject = arrays.subjects(count)
     camera = arrays.numbers("camera" if "camera" in arrays else "view", count)
     setup = arrays.numbers("setup", count)
+    correctness = arrays.numbers("correctness", count)
     scale = arrays.scalar("scale", 1.0)
     numbers = int(np.diff(offsets).max()) * xyz[0].size
     containers.check_size(path, numbers, "xyz")
@@ -85,6 +86,7 @@ def open_source(path: Path, options: ImportOptions) -> Source:
                 subject=int(subject[number]),
                 camera=int(camera[number]),
                 setup=int(setup[number]),
+                correctness=int(correctness[number]),
             )
 
     splits = _splits(arrays, count, subject)  # now, so that a malformed array is refused before anything is written
@@ -116,7 +118,7 @@ def _splits(arrays: _Arrays, count: int, subject: IntArray) -> Splits:
         if "train_copy_of_test" in arrays:
             result["train-leak-free"] = np.flatnonzero(~test & ~arrays.mask("train_copy_of_test", count))
         if "correctness" in arrays:
-            result["test-correct"] = np.flatnonzero(test & (arrays.numbers("correctness", count) == 1))
+            result["test-correct"] = np.flatnonzero(test & (arrays.numbers("correctness", count) == CORRECT))
     if "random_train_subjects" in arrays:
         folds = arrays["random_train_subjects"]
         if folds.ndim != 2 or folds.dtype.kind not in "iu" or not np.isin(folds, subject).all():

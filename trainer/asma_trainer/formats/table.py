@@ -127,24 +127,25 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[_Found,
     second = _SECONDS[unit or "s"] or 1 / (options.fps or 1)
     problem: DataError | None = None
     first: tuple[Content, Layout] | None = None
-    fps = options.fps
+    own: float | None = None
     for recording in rows:
         try:
             content = load(recording, recording.file)
             layout = _named_layout(options) or _found_layout(recording, content)
             _order(recording, content, layout)
-            if fps is None and len(content.times) > 1:
-                fps = rate_of_times(recording, [time * second for time in content.times])
+            if own is None and len(content.times) > 1:
+                own = rate_of_times(recording, [time * second for time in content.times])
         except DataError as error:
             problem = problem or error
             continue
         first = first or (content, layout)
-        if fps is not None:
+        if own is not None or options.fps is not None:
             break
     if first is None:
         assert problem is not None  # there is at least one row
         raise problem
     content, layout = first
+    fps = own if options.fps is None else options.fps
     said: Units | None = options.own.get("units")
     units: Units = said or ("pixels" if content.metres is False else "metres")
     found = _Found(
@@ -157,7 +158,7 @@ def _first(rows: tuple[Recording, ...], options: ImportOptions) -> tuple[_Found,
     assumed = [] if fps is not None else [ASSUMED_RATE]
     if unit is None:
         assumed.append(
-            Assumed("times", f"seconds, {found.fps:g} frames a second", "as their steps allow", "--time-unit")
+            Assumed("times", f"seconds, {own or found.fps:g} frames a second", "as their steps allow", "--time-unit")
         )
     if said is None:
         because = "as there is no z" if content.metres is False else "as there is a z" if content.metres else "unstated"

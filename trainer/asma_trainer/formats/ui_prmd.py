@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from asma_edge.skeleton import Layout
+from asma_trainer.data.dataset import CORRECT
 from asma_trainer.data.splits import ClipTable, Splits, from_mask
 from asma_trainer.data.writer import Clip
 from asma_trainer.errors import DataError
@@ -62,6 +63,7 @@ PUBLISHED = Published(
     "UI-PRMD (Vakanski et al., Data 2018, 3(1), 2)", len(_CLASSES), {"all": 2000, "train": 1200, "test": 800}
 )
 _NAME = re.compile(r"(m([0-9]+)_s([0-9]+)_e[0-9]+)_(?:positions|angles)(_inc)?", re.IGNORECASE)
+_INCORRECT = 2
 _ORDER = "ZXY"
 _TO_METRES = np.array([-0.01, 0.01, -0.01])
 _FPS = 30.0
@@ -117,7 +119,8 @@ def _read(part: Part[Entry | None]) -> Iterator[Clip]:
     if len(offsets) != len(angles):
         raise bad_file(part.detail, f"{len(offsets)} lines, as '{part.entry.name}' has", f"{len(angles)}")
     poses = checked_poses(part, _positions(offsets, np.radians(angles)) * _TO_METRES, line=1)
-    yield Clip(poses, exercise - 1, _clip_name(part.entry), subject=int(name[3]))
+    correctness = _INCORRECT if name[4] else CORRECT
+    yield Clip(poses, exercise - 1, _clip_name(part.entry), subject=int(name[3]), correctness=correctness)
 
 
 def _table(entry: Entry) -> Float64Array:
@@ -137,5 +140,4 @@ def _positions(offsets: Float64Array, angles: Float64Array) -> Float64Array:
 
 def _splits(table: ClipTable) -> Splits:
     test = np.isin(table.subject, _TEST_SUBJECTS)
-    correct = np.array([not name.endswith("_inc") for name in table.name.tolist()], dtype=np.bool_)
-    return from_mask(test) | {"test-correct": np.flatnonzero(test & correct)}
+    return from_mask(test) | {"test-correct": np.flatnonzero(test & (table.correctness == CORRECT))}

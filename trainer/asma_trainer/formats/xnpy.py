@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.files import open_regular
 from asma_trainer.data.splits import ClipTable, Splits
 from asma_trainer.data.writer import Clip
 from asma_trainer.formats import ImportOptions, Omitted, Source, containers, measures, recordings
-from asma_trainer.formats.parse.files import Part, bad_file, file_entry, open_regular, shown
+from asma_trainer.formats.parse.files import Part, bad_file, check_inside, file_entry, shown
 from asma_trainer.formats.parse.npz import read_header
 from asma_trainer.formats.parse.safe_pickle import as_array, load_pickle
 
@@ -55,9 +56,15 @@ def open_source(path: Path, options: ImportOptions) -> Source:
     """Open a folder with x.npy and label.pkl, or with such a pair for training and one for testing.
 
     Raises:
-        DataError: a file is missing or malformed, they do not fit each other, or names repeat.
+        DataError: a file is missing, malformed, or a link out of the folder, they do not fit each other, or names
+            repeat.
     """
-    sets = [_open(*found) for found in _find(path)]
+    pairs = _find(path)
+    for data, labels, counts, _ in pairs:
+        for file in (data, labels, counts):
+            if file != path:  # that file itself is what the user named
+                check_inside(file, data.parent)
+    sets = [_open(*pair) for pair in pairs]
     containers.unique(path, [name for part in sets for name in part.names])
     shapes = {_array(part.path).shape[1:2] + _array(part.path).shape[3:] for part in sets}
     if len(shapes) > 1:

@@ -126,13 +126,16 @@ def to_toml(values: dict[str, Any], prefix: str = "") -> str:
     return "".join(lines + sections)
 
 
-def changed(settings: Any) -> dict[str, Any]:
-    """{key: value} of what differs from the defaults of a dataclass, sections within it likewise."""
+def changed(settings: Any, usual: Any = None) -> dict[str, Any]:
+    """{key: value} of what differs from the defaults of a dataclass, or from ``usual``, sections within it likewise."""
     values: dict[str, Any] = {}
     for entry in dataclasses.fields(settings):
         value = getattr(settings, entry.name)
-        default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
+        if usual is not None:
+            default = getattr(usual, entry.name)
+        else:
+            default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
         if value != default:
-            nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
-            values[entry.name] = dataclasses.asdict(value) if nested else value
+            nested = dataclasses.is_dataclass(value) and dataclasses.is_dataclass(default)
+            values[entry.name] = changed(value, default) if nested else value
     return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
@@ -37,8 +38,8 @@ def digest(recipe: Recipe, fingerprint: str, name: StageName, unit: str) -> str:
     stage = STAGE[name]
     sections = {
         section: {
-            key: value
-            for key, value in changed(getattr(recipe, section)).items()
+            key: _whole(getattr(getattr(recipe, section), key))
+            for key in changed(getattr(recipe, section))
             if key not in _SHAPE_NO_WEIGHT.get(section, ())
         }
         for section in ("data", *stage.sections(recipe))
@@ -52,6 +53,11 @@ def digest(recipe: Recipe, fingerprint: str, name: StageName, unit: str) -> str:
     streams = recipe.streams if unit == ALL else ()
     text = json.dumps([name, unit, recipe.seed, streams, fingerprint, sections, before], sort_keys=True)
     return f"{VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _whole(value: Any) -> Any:
+    """A setting as JSON has it. A section within a section counts with all of its keys, as checkpoints know it."""
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def fingerprint_of(dataset: PreparedDataset) -> str:

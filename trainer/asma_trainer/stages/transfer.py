@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def credited(dataset: PreparedDataset, recipe: Recipe) -> PreparedDataset:
     """
     if not _is_file(recipe):
         return dataset
-    path, card = Path(recipe.pretrain.source or ""), EncoderFile.load(recipe.pretrain.source or "").card
+    path = Path(recipe.pretrain.source or "")
+    card = _file(path).card
     info = dataclasses.replace(
         dataset.info,
         source=f"{dataset.info.source or NOT_STATED}; encoders of {path.name}: {card['source']}",
@@ -102,8 +104,19 @@ def _load(info: DatasetInfo, recipe: Recipe, stream: str) -> tuple[Encoders, str
     return encoders, checkpoint["digest"]
 
 
+def _file(path: Path) -> EncoderFile:
+    """The file, read once and not once a stream."""
+    status = path.stat()
+    return _file_as_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _file_as_of(path: Path, _bytes: int, _changed_ns: int) -> EncoderFile:
+    return EncoderFile.load(path)
+
+
 def _load_file(path: Path, info: DatasetInfo, recipe: Recipe, stream: str) -> tuple[Encoders, str]:
-    file = EncoderFile.load(path)
+    file = _file(path)
     layout, units = file.layout, file.card["units"]
     skeletons = [(each.joints, each.edges, each.origin) for each in (layout, info.layout)]
     for problem, expected, got, hint in (

@@ -187,6 +187,7 @@ def _view(
         subject=int(source.subject[number]),
         camera=index,
         setup=int(source.setup[number]),
+        correctness=int(source.correctness[number]),
     )
 
 

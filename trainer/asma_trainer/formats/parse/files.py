@@ -17,22 +17,16 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Generic, TypeVar
 
+from asma_edge.files import irregular, open_regular
 from asma_trainer.errors import DataError
+from asma_trainer.files import FREE_BYTES, swells
 
 MAX_FILE_BYTES = 256 << 20
-# Zeros shrink to a thousandth; poses, padded with zeros or written as text, to a twentieth at most.
-FREE_BYTES, MOST_PACKED = 16 << 20, 100
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-}
 # Python's zipfile unpacks the other methods (bzip2, LZMA) without a limit, whatever size an entry claims.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SHORT_BITS = 1000  # Python refuses to write out a number of many thousand digits
 _HINT = "get an intact copy, or leave out what is malformed with --skip-bad"
+_LEADS_OUT = "a link that leads out of the folder"
 _LINK_HINT = "put the files themselves there, import what it leads to on its own, or leave it out with --skip-bad"
 
 Detail = TypeVar("Detail")
@@ -136,11 +130,11 @@ def _found(path: str, source: Path) -> Entry:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
             if not is_inside(path, source):
-                return Entry(path, 0, 0, flaw="a link that leads out of the folder")
+                return Entry(path, 0, 0, flaw=_LEADS_OUT)
             status = os.stat(path)
     except OSError as error:
         return Entry(path, 0, 0, flaw=error.strerror or "unreadable")
-    return Entry(path, status.st_size, status.st_mtime_ns, flaw=_no_file(status))
+    return Entry(path, status.st_size, status.st_mtime_ns, flaw=irregular(status.st_mode))
 
 
 def is_inside(path: str | Path, folder: Path) -> bool:
@@ -148,27 +142,14 @@ def is_inside(path: str | Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _no_file(status: os.stat_result) -> str:
-    """What is there instead of a regular file; empty where it is one."""
-    if stat.S_ISREG(status.st_mode):
-        return ""
-    return _KINDS.get(stat.S_IFMT(status.st_mode), "something else") + ", no regular file"
-
-
-def open_regular(path: str | Path) -> BinaryIO:
-    """A regular file for reading; anything else is refused at once, where ``open`` would wait for a writer.
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse a file that a stranger's link leads to.
 
     Raises:
-        OSError: it cannot be opened, or is not a regular file.
+        DataError: it is not below the folder, links followed.
     """
-    flaw = _no_file(os.stat(path))  # before it is opened: opening a device can have effects
-    if not flaw:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        flaw = _no_file(os.fstat(descriptor))  # again: what has the name can have changed
-        if not flaw:
-            return os.fdopen(descriptor, "rb")
-        os.close(descriptor)
-    raise OSError(f"'{path}' is {flaw}")
+    if not is_inside(path, folder):
+        raise bad_file(path, "a regular file in the folder", _LEADS_OUT, hint=_LINK_HINT)
 
 
 class Archive(zipfile.ZipFile):
@@ -207,7 +188,7 @@ def file_entry(path: Path) -> Entry:
         status = path.stat()
     except OSError as error:
         raise bad_file(path, "a file", str(error), hint="check the path") from error
-    flaw = _no_file(status)
+    flaw = irregular(status.st_mode)
     if flaw:
         raise bad_file(path, "a regular file", flaw, hint="copy its content into a file, and give that")
     return Entry(str(path), status.st_size, status.st_mtime_ns)
@@ -266,7 +247,7 @@ def open_member(archive: zipfile.ZipFile, name: str, free: int = FREE_BYTES) -> 
     info = archive.getinfo(name)
     if info.compress_type not in _METHODS:
         raise zipfile.BadZipFile(f"'{name}' is packed by method {info.compress_type}, not stored or deflated")
-    if info.file_size > max(free, MOST_PACKED * info.compress_size):
+    if swells(info.file_size, info.compress_size, free):
         raise zipfile.BadZipFile(f"'{name}': {info.file_size} bytes are packed into {info.compress_size}")
     return archive.open(info)
 

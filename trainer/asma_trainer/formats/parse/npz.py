@@ -13,8 +13,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from asma_edge.files import open_regular
 from asma_trainer.errors import DataError
-from asma_trainer.formats.parse.files import Archive, open_member, open_regular, shown
+from asma_trainer.formats.parse.files import Archive, open_member, shown
 
 MAX_BYTES = 8 << 30
 # What zipfile and numpy raise on a damaged .npz file (NotImplementedError is a RuntimeError).

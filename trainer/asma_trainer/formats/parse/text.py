@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from asma_edge.plain_text import is_plain
 from asma_trainer.formats.parse.files import bad_file, file_entry, read_bytes, shown
 
 LONGEST_NAME = 100  # characters
-LINE_END = "\n"
-# Control characters, ends of lines, and what turns the direction of writing round: a terminal obeys them.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def decode(entry: object, data: bytes) -> str:
@@ -28,23 +25,13 @@ def decode(entry: object, data: bytes) -> str:
         raise bad_file(entry, "text (UTF-8)", f"other bytes at offset {error.start}") from error
 
 
-def escaped(text: str, keep: str = "") -> str:
-    """A text with its control characters written out, but those in ``keep``; fit for a terminal."""
-    return _UNFIT.sub(lambda found: found[0] if found[0] in keep else repr(found[0])[1:-1], text)
-
-
-def brief(name: str, length: int = 40) -> str:
-    """A name fit for a line: control characters written out, and not too long."""
-    return escaped(name if len(name) <= length else name[:length] + "...")
-
-
 def plain_name(entry: object, name: str, what: str, *, line: int | None = None, longest: int = LONGEST_NAME) -> str:
     """A name as it is, if it can be shown as one.
 
     Raises:
         DataError: it is empty, has control characters, or is longer than ``longest`` characters.
     """
-    if not name.strip() or len(name) > longest or _UNFIT.search(name):
+    if not name.strip() or len(name) > longest or not is_plain(name):
         got = f"{len(name)} characters, {shown(name)}"
         raise bad_file(entry, f"{what} of 1 to {longest} characters, no control characters among them", got, line=line)
     return name
