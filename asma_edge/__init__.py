@@ -15,6 +15,7 @@ from asma_edge.errors import (
     LayoutError,
     PoseError,
     RuntimeMissingError,
+    TeachError,
     TimestampError,
 )
 from asma_edge.pose_check import PoseWarning
@@ -42,6 +43,7 @@ __all__ = [
     "Result",
     "RuntimeMissingError",
     "Stream",
+    "TeachError",
     "TimestampError",
     "get_layout",
     "read_bundle",

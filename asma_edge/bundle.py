@@ -1,6 +1,7 @@
 """The bundle: one file that is a plain TFLite model with everything else appended as a ZIP archive.
 
-    [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md][ZIP comment: sha256 of all bytes before it]
+    [TFLite flatbuffer][ZIP: asma.json report.json golden.npz card.md reference.npz]
+    [ZIP comment: sha256 of all bytes before it]
 
 The archive may hold quality.npz as well (`asma_edge.quality`). Any TFLite tool opens the file as a model, any ZIP tool
 as an archive. The archive's comment, the last 64 bytes of the file, is the hexadecimal SHA-256 of everything before it,
@@ -11,7 +12,6 @@ does.
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import zlib
@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from asma_edge.archive import END, END_MAGIC, pack, unpack
+from asma_edge.arrays import pack_arrays, unpack_arrays
 from asma_edge.bundle_info import FORMAT_VERSION, NEEDS, BundleInfo
 from asma_edge.checks import is_whole
 from asma_edge.checksum import sha256
 from asma_edge.errors import AsmaError, BundleError
 from asma_edge.files import atomic_file
 from asma_edge.quality import QualityModel
+from asma_edge.reference import Reference
 from asma_edge.skeleton import FloatArray
 
 __all__ = ["FORMAT_VERSION", "Bundle", "BundleInfo", "read_bundle", "write_bundle"]
@@ -41,9 +41,9 @@ MEMBER_LIMITS = {
     "golden.npz": 64 * MIB,
     "card.md": MIB,
     "quality.npz": 4 * MIB,
+    "reference.npz": 4 * MIB,
 }
-_OPTIONAL = {"quality.npz"}  # bundles may lack them
-MAX_ARRAYS = 64
+_OPTIONAL = {"quality.npz", "reference.npz"}  # bundles may lack them
 _TFLITE_MAGIC = b"TFL3"  # at byte 4 of every TFLite flatbuffer
 _DIGEST = 64
 
@@ -61,6 +61,8 @@ class Bundle:
         card: the model card, Markdown.
         size: bytes of the whole file.
         quality: how repetitions are judged, from quality.npz; None: they are not.
+        sha256: of the file, hexadecimal, as it stands in its last bytes.
+        reference: features of what the model knows, by which it can be taught; None: it has none.
     """
 
     path: Path
@@ -71,6 +73,8 @@ class Bundle:
     card: str
     size: int
     quality: QualityModel | None = None
+    sha256: str = ""
+    reference: Reference | None = None
 
 
 def write_bundle(
@@ -82,6 +86,7 @@ def write_bundle(
     report: Mapping[str, Any],
     card: str,
     quality: QualityModel | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write a bundle whole, or not at all.
 
@@ -96,6 +101,7 @@ def write_bundle(
         report: JSON-ready figures of the conversion.
         card: Markdown text.
         quality: how repetitions are judged.
+        reference: features of training windows, of a model that has features.
 
     Raises:
         BundleError: the parts do not make a bundle that `read_bundle` would accept.
@@ -104,7 +110,7 @@ def write_bundle(
     _check_golden(path, info, golden)
     judged = {} if quality is None else quality.to_arrays()
     if quality is not None:
-        _quality(info, judged)
+        QualityModel.from_arrays(judged, info.layout, info.preprocess.dims, len(info.labels))
     values = {
         **info.to_dict(),
         "format": FORMAT_VERSION,
@@ -116,10 +122,12 @@ def write_bundle(
         members = {
             "asma.json": json.dumps(values, indent=1, allow_nan=False).encode(),
             "report.json": json.dumps(dict(report), indent=1, allow_nan=False).encode(),
-            "golden.npz": _pack_arrays(golden),
+            "golden.npz": pack_arrays(golden),
             "card.md": card.encode(),
-            **({"quality.npz": _pack_arrays(judged)} if judged else {}),
+            **({"quality.npz": pack_arrays(judged)} if judged else {}),
         }
+        if reference is not None:
+            members["reference.npz"] = pack_arrays(reference.to_arrays())
     except (TypeError, ValueError) as error:
         raise _refuse(path, "finite JSON values in provenance and report", str(error)) from error
     for name, content in members.items():
@@ -150,16 +158,18 @@ def read_bundle(path: str | Path) -> Bundle:
             {k: v for k, v in values.items() if k not in ("format", "needs", "model_bytes", "model_sha256")}
         )
         report = _json_object(members["report.json"])
-        golden = _unpack_arrays(members, "golden.npz")
-        quality = _quality(info, _unpack_arrays(members, "quality.npz")) if "quality.npz" in members else None
+        golden = unpack_arrays(members["golden.npz"], MEMBER_LIMITS["golden.npz"])
+        quality = _quality(members.get("quality.npz"), info)
         card = members["card.md"].decode()
+        reference = _reference(members.get("reference.npz"), info)
     except BundleError as error:
         raise _refuse(path, error.expected, f"{error.what}: {error.got}") from error
     except (AsmaError, ValueError, TypeError, RecursionError, struct.error, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
     _check_golden(path, info, golden)
-    return Bundle(path, info, model, report, golden, card, len(data), quality)
+    digest = data[-_DIGEST:].decode()
+    return Bundle(path, info, model, report, golden, card, len(data), quality, digest, reference)
 
 
 def _refuse(path: Path, expected: str, got: str) -> BundleError:
@@ -216,6 +226,20 @@ def _unzip(archive: bytes) -> dict[str, bytes]:
     return members
 
 
+def _quality(content: bytes | None, info: BundleInfo) -> QualityModel | None:
+    if content is None:
+        return None
+    arrays = unpack_arrays(content, MEMBER_LIMITS["quality.npz"])
+    return QualityModel.from_arrays(arrays, info.layout, info.preprocess.dims, len(info.labels))
+
+
+def _reference(content: bytes | None, info: BundleInfo) -> Reference | None:
+    if content is None:
+        return None
+    arrays = unpack_arrays(content, MEMBER_LIMITS["reference.npz"], small=True)
+    return Reference.from_arrays(arrays, len(info.networks), len(info.labels))
+
+
 def _json_object(content: bytes) -> dict[str, Any]:
     def constant(name: str) -> float:
         raise ValueError(f"{name} is not JSON")
@@ -240,42 +264,6 @@ def _check_stamp(values: dict[str, Any], model: bytes) -> None:
         raise BundleError("the model is not the one described", expected=str(stamp), got=str(found))
 
 
-def _pack_arrays(arrays: Mapping[str, FloatArray]) -> bytes:
-    members = {}
-    for name, array in arrays.items():
-        buffer = io.BytesIO()
-        np.lib.format.write_array(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
-        members[name + ".npy"] = buffer.getvalue()
-    return pack(members)
-
-
-def _unpack_arrays(members: Mapping[str, bytes], member: str) -> dict[str, FloatArray]:
-    """Read a member .npz without NumPy's loader, which would allocate whatever a header claims."""
-    contents = unpack(members[member], MEMBER_LIMITS[member], MAX_ARRAYS)
-    arrays: dict[str, FloatArray] = {}
-    for name, content in contents.items():
-        file = io.BytesIO(content)
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise BundleError(f"array '{name}'", expected="NPY version 1.0", got=str(version))
-        try:
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        except Exception as error:  # NumPy parses the header as Python source, which can raise anything a parser can
-            raise BundleError(f"array '{name}'", expected="a well-formed header", got=type(error).__name__) from error
-        rest = memoryview(content)[file.tell() :]
-        count = 1
-        for length in shape:
-            count *= length
-        if dtype != np.dtype("<f4") or fortran or min(shape, default=0) < 0 or count * 4 != len(rest):
-            raise BundleError(f"array '{name}'", expected="float32 data that fill the shape", got=f"{dtype} {shape}")
-        arrays[name.removesuffix(".npy")] = np.frombuffer(rest, dtype=np.float32).reshape(shape)
-    return arrays
-
-
-def _quality(info: BundleInfo, arrays: Mapping[str, FloatArray]) -> QualityModel:
-    return QualityModel.from_arrays(arrays, info.layout, info.preprocess.dims, len(info.labels))
-
-
 def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]) -> None:
     """Golden arrays have the names and shapes that `asma-edge verify` relies on."""
     V, T, S, K = info.layout.num_joints, info.window, len(info.networks), len(info.labels)
@@ -285,5 +273,6 @@ def _check_golden(path: Path, info: BundleInfo, golden: Mapping[str, FloatArray]
     shapes |= {f"input.{stream}": (g, T, V, 3) for stream in info.streams}
     shapes |= {"logits": (g, S, K), "scores": (g, K)}
     found = {name: tuple(array.shape) for name, array in golden.items()}
-    if g < 1 or n <= T or found != shapes:
-        raise _refuse(path, f"golden arrays {shapes} with more than {T} frames", str(found))
+    kinds = {array.dtype.name for array in golden.values()}
+    if g < 1 or n <= T or found != shapes or kinds != {"float32"}:
+        raise _refuse(path, f"float32 golden arrays {shapes} with more than {T} frames", f"{', '.join(kinds)} {found}")

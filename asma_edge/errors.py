@@ -40,3 +40,7 @@ class BundleError(AsmaError):
 
 class RuntimeMissingError(AsmaError):
     """No TFLite runtime is installed, or the installed one computes wrong results."""
+
+
+class TeachError(AsmaError):
+    """A class cannot be taught or forgotten, or a file of taught classes is not one of this bundle."""

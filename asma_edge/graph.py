@@ -122,25 +122,35 @@ class Graph:
             self._wrapper = self._interpreter = None
 
 
-class Logits:
-    """The output tensors of the networks, read together."""
+class Rows:
+    """Output tensors read together: a row a network, in it one tensor beside the other.
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
+    Attributes:
+        shape: (S, n) of what is read.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Tensor]]) -> None:
+        tensors = [tensor for row in rows for tensor in row]
         self._arrays = [tensor.array for tensor in tensors]
         self._integer = any(tensor.scale for tensor in tensors)
-        # As large as the logits: small arrays of one shape cost half as much as arrays that are stretched.
-        shape = (len(tensors), tensors[0].array.shape[-1])
-        self._zeros, self._scales = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-        for row, tensor in enumerate(tensors):
-            self._zeros[row], self._scales[row] = tensor.zero_point, tensor.scale
+        # As large as what is read: small arrays of one shape cost half as much as arrays that are stretched.
+        self._zeros = _side_by_side(tensors, [tensor.zero_point for tensor in tensors])
+        self._scales = _side_by_side(tensors, [tensor.scale for tensor in tensors])
+        self.shape = (len(rows), self._zeros.size // len(rows))
 
     def read(self) -> FloatArray:
-        """(S, K) float32."""
-        logits = np.concatenate(self._arrays, dtype=np.float32)
+        """(S, n) float32."""
+        values = np.concatenate(self._arrays, axis=-1, dtype=np.float32)
         if self._integer:
-            logits -= self._zeros
-            logits *= self._scales
-        return logits
+            values -= self._zeros
+            values *= self._scales
+        return values.reshape(self.shape)
+
+
+def _side_by_side(tensors: Sequence[Tensor], numbers: Sequence[float]) -> FloatArray:
+    """(1, n) each tensor's number as often as the tensor has numbers."""
+    parts = [np.full(tensor.array.shape, number) for tensor, number in zip(tensors, numbers, strict=True)]
+    return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 
 def closed() -> AsmaError:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from asma_edge.errors import AsmaError, PoseError, TimestampError
 from asma_edge.recognizer import Recognizer
 from asma_edge.result import Result
-from asma_edge.sources.frames import PoseFrame, PoseSource, SourceError
+from asma_edge.sources.frames import PoseFrame, PoseSource, SourceError, refuse_frame
 from asma_edge.stream import Stream
 from asma_edge.tracker import People
 
@@ -104,12 +104,7 @@ class Pipeline:
         try:
             results = self._take_many(frame) if frame.many else self._take_one(frame)
         except (PoseError, TimestampError) as error:
-            refused = SourceError(
-                f"{source}, line {frame.number}: {error.what}",
-                expected=error.expected,
-                got=error.got,
-                hint=error.hint,
-            )
+            refused = refuse_frame(source, frame, error)
             if self._skip is None:
                 raise refused from error
             self.summary.skipped += 1

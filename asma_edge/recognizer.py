@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -20,27 +21,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asma_edge.buffer import sample_at
 from asma_edge.builtin import builtin_path
 from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.checks import is_number
+from asma_edge.clips import ClipReader
 from asma_edge.decision import Decision, DecisionSettings
 from asma_edge.errors import AsmaError
+from asma_edge.feature_space import FeatureSpace
 from asma_edge.fusion import pool_windows
-from asma_edge.poses import PoseReader, never_seen
-from asma_edge.preprocess import Preprocessor
+from asma_edge.poses import PoseReader
 from asma_edge.result import Result, make_result
-from asma_edge.runtime import Runtime
-from asma_edge.scorer import ClipScorer, Scorer, StreamScorer, score_window
+from asma_edge.runtime import Runtime, no_features
+from asma_edge.scorer import (
+    ClipScorer,
+    Scorer,
+    StreamScorer,
+    TaughtScorer,
+    join_taught,
+    score_window,
+    window_outputs,
+)
 from asma_edge.skeleton import FloatArray, Layout, get_layout
 from asma_edge.stream import Stream
+from asma_edge.taught import MAX_EXAMPLES, Taught
+from asma_edge.taught_file import load_taught, save_taught
+from asma_edge.teaching import Teacher
 from asma_edge.tracker import MAX_PEOPLE, People
 
 MAX_GAP = (
     1.0  # seconds that are bridged by default: on gestures, interpolating lost less than starting again at any length
 )
 _LONGEST_GAP = 60.0  # seconds: all the frames of a bridged pause are computed
-_SLOWEST = 100  # a clip's rate may be this much below the model's
 
 
 class Recognizer:
@@ -55,7 +66,7 @@ class Recognizer:
 
     Attributes:
         bundle: the file's contents.
-        info: what the bundle says about itself.
+        info: what the bundle says about itself; its labels are the model's and, behind them, those that were taught.
         runtime: the interpreter.
         poses: checks and converts what users pass; ``poses.source`` is the layout that the methods expect.
 
@@ -74,8 +85,10 @@ class Recognizer:
         decision: DecisionSettings | None = None,
     ) -> None:
         self.bundle, self.info = bundle, bundle.info
+        self._taught: Taught | None = None
         source = get_layout(layout) if isinstance(layout, str) else layout or self.info.layout
         self.poses = PoseReader(source, self.info.layout, self.info.preprocess.units)
+        self._clips = ClipReader(self.poses, self.info)
         self.decision = decision or self.info.decision
         self.runtime = Runtime(bundle, num_threads)
         self.scorer()  # a graph that does not fit its description is refused now, not at the first pose
@@ -103,8 +116,13 @@ class Recognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """K class names."""
+        """Class names: the model's own, then those that were taught."""
         return self.info.labels
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """Names of the classes that were taught."""
+        return self._taught.names if self._taught else ()
 
     @property
     def layout(self) -> Layout:
@@ -210,9 +228,9 @@ class Recognizer:
             PoseError: the clip is empty, has the wrong shape, or never shows the person.
             AsmaError: fps is not a usable number.
         """
-        rate = self._rate(fps)
+        rate = self._clips.rate(fps)
         started = perf_counter()
-        poses = self._from_first_seen(self.poses.read_clip(clip))
+        poses = self._clips.read(clip)
         seconds = (len(poses) - 1) / rate
         if self.info.sampling == "clip":
             scores = self._score_resampled(poses)
@@ -236,33 +254,97 @@ class Recognizer:
         latency = (perf_counter() - started) * 1e3
         return make_result(self.info, self.decision, "ready", scores, Decision(), seconds, latency)
 
+    def teach(
+        self,
+        name: str,
+        examples: Sequence[npt.ArrayLike],
+        fps: float | None = None,
+        *,
+        ambient: Sequence[npt.ArrayLike] = (),
+    ) -> None:
+        """Teach a class that the model was not trained for; it competes with the others as `asma_edge.taught` says.
+
+        The model's weights stay as they are. Streams that there are do not come to know it.
+
+        Args:
+            name: of the class.
+            examples: 1 to 10 recordings (T', V, 3) of the movement, each from just before it to just after it.
+            fps: of the examples and the ambient motion; the model's own by default.
+            ambient: recordings (T', V, 3) in which it does not happen, from where the model will be used. They count
+                for all taught classes, and are kept for those that are taught later.
+
+        Raises:
+            TeachError: the name, the number of examples or one of them is unusable; they are alike, or show a class
+                that there is. Nothing has changed then.
+            PoseError: a recording has the wrong shape or numbers, or never shows the person.
+            BundleError: the bundle has no features.
+        """
+        known = self._known_by_features()
+        teacher = Teacher(self.bundle.info, self.runtime.clip_model(features=True), known.space)
+        if len(ambient):
+            known = known.with_ambient(teacher.ambient_rows([self._clips.see(clip, fps) for clip in ambient]))
+        rows = teacher.example_rows([self._clips.see(clip, fps) for clip in examples[: MAX_EXAMPLES + 1]])
+        self._learn(known.with_class(name, rows))
+
+    def forget(self, name: str) -> None:
+        """Take a taught class away.
+
+        Raises:
+            TeachError: no such class was taught.
+        """
+        self._learn(self._known_by_features().without(name))
+
+    def save_taught(self, path: str | Path) -> None:
+        """Write the taught classes, and the ambient motion that they were taught with, to a file.
+
+        Raises:
+            OutputError: it cannot be written under this name.
+            BundleError: the bundle has no features.
+        """
+        save_taught(path, self._known_by_features(), self.bundle.sha256)
+
+    def load_taught(self, path: str | Path) -> None:
+        """Take the taught classes of a file in place of those that there are.
+
+        Raises:
+            TeachError: it is no such file, damaged, or of another bundle.
+            BundleError: the bundle has no features.
+        """
+        space = self._known_by_features().space
+        self._learn(load_taught(path, space, self.bundle.info.labels, self.bundle.sha256))
+
     def scorer(self) -> Scorer:
         """What turns the preprocessed frames of one person into scores."""
-        if self.info.mode == "stream":
-            return StreamScorer(self.info, self.runtime.stream_model())
-        return ClipScorer(self.info, self.runtime.clip_model())
+        info, taught = self.bundle.info, self._competing
+        features = taught is not None
+        scorer = (
+            StreamScorer(info, self.runtime.stream_model(features=features))
+            if info.mode == "stream"
+            else ClipScorer(info, self.runtime.clip_model(features=features))
+        )
+        return scorer if taught is None else TaughtScorer(info, scorer, taught)
 
-    def _rate(self, fps: float | None) -> float:
-        slowest = self.info.fps / _SLOWEST
-        if fps is None:
-            return self.info.fps
-        if not (is_number(fps) and slowest <= fps < math.inf):
-            raise AsmaError(
-                "unusable frame rate of a clip",
-                expected=f"frames per second, at least {slowest:g}",
-                got=repr(fps),
-                hint="give the rate at which the poses were recorded",
-            )
-        return float(fps)
+    @property
+    def _competing(self) -> Taught | None:
+        return self._taught if self.taught else None
 
-    def _from_first_seen(self, poses: FloatArray) -> FloatArray:
-        seen = self.poses.seen(poses)
-        if not seen.any():
-            raise never_seen()
-        return poses[int(seen.argmax()) :]
+    def _known_by_features(self) -> Taught:
+        """What was taught so far; the features are looked at when they are first asked for."""
+        if self._taught is not None:
+            return self._taught
+        self.runtime.clip_model(features=True)  # refuses a model without
+        if self.bundle.reference is None:
+            raise no_features(self.bundle, "a part reference.npz", "none")
+        return Taught(FeatureSpace(self.bundle.reference), self.bundle.info.labels)
+
+    def _learn(self, taught: Taught) -> None:
+        self._taught = taught
+        self.info = replace(self.bundle.info, labels=self.bundle.info.labels + taught.names)
 
     def _score_resampled(self, poses: FloatArray) -> FloatArray:
-        """(K,) scores of a whole action: preprocessed at its own rate, then resampled to the window."""
-        frames = Preprocessor(self.info.preprocess, self.info.layout)(poses)
-        window = sample_at(frames, np.linspace(0, len(frames) - 1, self.info.window))
-        return score_window(self.info, self.runtime.clip_model(), window, None)
+        """Scores of a whole action."""
+        info, window, taught = self.bundle.info, self._clips.resampled(poses), self._competing
+        if taught is None:
+            return score_window(info, self.runtime.clip_model(), window, None)
+        outputs = window_outputs(info, self.runtime.clip_model(features=True), window, None)
+        return np.asarray(join_taught(info, outputs[None], taught)[0])

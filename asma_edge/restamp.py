@@ -74,6 +74,7 @@ def update_info(
         report=bundle.report,
         card=changed.card,
         quality=quality,
+        reference=bundle.reference,
     )
     return read_bundle(out)
 

@@ -1,4 +1,4 @@
-"""The TFLite interpreter behind a bundle: quantised inputs in, logits out.
+"""The TFLite interpreter behind a bundle: quantised inputs in, logits out, and features where they are asked for.
 
 LiteRT (ai-edge-litert) is the runtime. Where it has no wheel, tflite-runtime may take over for float32 models, if it
 reproduces the bundle's golden logits; its int8 kernels are known to be wrong or to crash and are never used.
@@ -16,7 +16,7 @@ import numpy as np
 from asma_edge.bundle import Bundle
 from asma_edge.checks import is_whole
 from asma_edge.errors import AsmaError, BundleError, RuntimeMissingError
-from asma_edge.graph import INSTALL, Graph, Logits, Tensor, closed, first_line, misfit
+from asma_edge.graph import INSTALL, Graph, Rows, Tensor, closed, first_line, misfit
 from asma_edge.model_check import check_model
 from asma_edge.skeleton import FloatArray
 
@@ -25,22 +25,27 @@ MAX_THREADS = 64
 
 
 class ClipModel:
-    """The graph that takes a whole window of each stream."""
+    """The graph that takes a whole window of each stream.
 
-    def __init__(self, graph: Graph, bundle: Bundle) -> None:
+    Attributes:
+        width: numbers a network: K logits, and behind them D features where the model was made with them.
+    """
+
+    def __init__(self, graph: Graph, bundle: Bundle, *, features: bool = False) -> None:
         info = bundle.info
         self._graph, self._streams = graph, info.streams
-        self._inputs, self._logits = _match(graph, bundle, (1, info.window, info.layout.num_joints, 3))
+        self._inputs, self._rows = _match(graph, bundle, (1, info.window, info.layout.num_joints, 3), features)
+        self.width = self._rows.shape[1]
         if len(graph.inputs) != len(info.streams):
             raise misfit("the clip graph's inputs", ", ".join(info.streams), ", ".join(graph.inputs))
 
     def __call__(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
-        """(S, K) logits of the streams' windows, each (T, V, 3)."""
+        """(S, K) logits of the streams' windows, each (T, V, 3), or (S, K + D) with the features behind them."""
         with self._graph.lock:
             for name, tensor in self._inputs.items():
                 tensor.write(inputs[name])
             self._graph.invoke()
-            return self._logits.read()
+            return self._rows.read()
 
 
 class StreamModel:
@@ -48,12 +53,16 @@ class StreamModel:
 
     The logits equal those of `ClipModel` on the last T frames, as soon as there are T (int8 bit for bit). The state
     stays in the graph's tensors from frame to frame; it is moved out only when another person's turn comes.
+
+    Attributes:
+        width: as of `ClipModel`.
     """
 
-    def __init__(self, graph: Graph, bundle: Bundle) -> None:
+    def __init__(self, graph: Graph, bundle: Bundle, *, features: bool = False) -> None:
         info = bundle.info
         self._graph = graph
-        self._inputs, self._logits = _match(graph, bundle, (1, info.hop, info.layout.num_joints, 3))
+        self._inputs, self._rows = _match(graph, bundle, (1, info.hop, info.layout.num_joints, 3), features)
+        self.width = self._rows.shape[1]
         states = [(name, tensor) for name, tensor in graph.inputs.items() if name not in info.streams]
         self._blank = [tensor.blank() for _, tensor in states]
         self._states: list[tuple[memoryview, memoryview]] = []
@@ -77,7 +86,7 @@ class StreamModel:
                 self._graph.tenant = None
 
     def step(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
-        """(S, K) logits after the next frames, each stream (hop, V, 3)."""
+        """(S, K) logits after the next frames, each stream (hop, V, 3), or (S, K + D) with the features behind them."""
         graph = self._graph
         with graph.lock:
             if graph.tenant is not self._me:
@@ -87,7 +96,7 @@ class StreamModel:
             graph.invoke()
             for state, follower in self._states:
                 state[:] = follower
-            return self._logits.read()
+            return self._rows.read()
 
     def _move_in(self) -> None:
         before = self._graph.tenant() if self._graph.tenant is not None else None
@@ -136,13 +145,21 @@ class Runtime:
         if self.name != "ai-edge-litert":
             self._self_check()
 
-    def clip_model(self) -> ClipModel:
-        """The whole-window model."""
-        return ClipModel(self.graph("clip"), self.bundle)
+    def clip_model(self, *, features: bool = False) -> ClipModel:
+        """The whole-window model; with ``features`` it gives these behind the logits.
 
-    def stream_model(self) -> StreamModel:
-        """A frame-by-frame model with a state of its own; only for bundles whose mode is ``stream``."""
-        return StreamModel(self.graph("stream"), self.bundle)
+        Raises:
+            BundleError: the bundle has no features.
+        """
+        return ClipModel(self.graph("clip"), self.bundle, features=features)
+
+    def stream_model(self, *, features: bool = False) -> StreamModel:
+        """A frame-by-frame model with a state of its own; only for bundles whose mode is ``stream``.
+
+        Raises:
+            BundleError: features are asked for, and the bundle has none.
+        """
+        return StreamModel(self.graph("stream"), self.bundle, features=features)
 
     def close(self) -> None:
         """Free the model; what was made from it refuses to work afterwards."""
@@ -169,6 +186,16 @@ class Runtime:
                 got=f"a difference of {error:g}",
                 hint=INSTALL,
             )
+
+
+def no_features(bundle: Bundle, expected: str, got: str) -> BundleError:
+    """The error for a bundle to which no class can be taught."""
+    return BundleError(
+        f"'{bundle.path}' has no features, so that no class can be taught",
+        expected=expected,
+        got=got,
+        hint="convert its student again: asma-convert student.pt -o NAME.tflite",
+    )
 
 
 def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
@@ -201,8 +228,8 @@ def _interpreter_type(bundle: Bundle) -> tuple[Any, str]:
     ) from missing
 
 
-def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[str, Tensor], Logits]:
-    """Each stream's input and the networks' logits, checked against asma.json."""
+def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...], features: bool) -> tuple[dict[str, Tensor], Rows]:
+    """Each stream's input, and what is read of the networks, checked against asma.json."""
     info = bundle.info
 
     def find(name: str, tensors: Mapping[str, Tensor], expected: tuple[int, ...], *dtypes: str) -> Tensor:
@@ -215,4 +242,13 @@ def _match(graph: Graph, bundle: Bundle, shape: tuple[int, ...]) -> tuple[dict[s
     # An int8 model takes float32 inputs: it standardises each coordinate before it quantises.
     inputs = {name: find(name, graph.inputs, shape, "float32", info.precision) for name in info.streams}
     row = (1, len(info.labels))
-    return inputs, Logits([find(f"logits_{name}", graph.outputs, row, info.precision) for name in info.networks])
+    rows = [[find(f"logits_{name}", graph.outputs, row, info.precision)] for name in info.networks]
+    if features:
+        names = [f"features_{name}" for name in info.networks]
+        if not set(names) <= set(graph.outputs):
+            given = ", ".join(name for name in graph.outputs if not name.startswith("next_"))
+            raise no_features(bundle, "outputs " + ", ".join(names), given)
+        width = graph.outputs[names[0]].array.shape[-1:]
+        for parts, name in zip(rows, names, strict=True):
+            parts.append(find(name, graph.outputs, (1, *width), info.precision))
+    return inputs, Rows(rows)

@@ -11,6 +11,7 @@ from asma_edge.fusion import fuse
 from asma_edge.preprocess import to_streams
 from asma_edge.runtime import ClipModel, StreamModel
 from asma_edge.skeleton import FloatArray
+from asma_edge.taught import Taught
 
 
 class Scorer(Protocol):
@@ -33,7 +34,7 @@ class Scorer(Protocol):
         """
 
     def logits(self, frames: FloatArray) -> FloatArray:
-        """(m, S, K) logits of the networks, in place of their scores."""
+        """(m, S, K) logits of the networks, in place of scores; (m, S, K + D) where the model gives features too."""
 
     def skip(self, frames: FloatArray) -> None:
         """Take the next frames without computing their scores; later scores are as if they had been computed."""
@@ -80,14 +81,14 @@ class StreamScorer:
     def logits(self, frames: FloatArray) -> FloatArray:
         """Logits of the frames."""
         if not len(frames):
-            return _no_logits(self._info)
+            return _no_logits(self._info, self._model)
         info = self._info
         if len(self._skipped):
             self._catch_up()
         self._count += len(frames)
         logits = self._feed(frames)
         full = (self._count - info.window) // info.hop + 1  # calls at which a window was full, ever
-        return np.array(logits[-full:]) if logits and full > 0 else _no_logits(info)
+        return np.array(logits[-full:]) if logits and full > 0 else _no_logits(info, self._model)
 
     def skip(self, frames: FloatArray) -> None:
         """Frames pass without being scored."""
@@ -157,23 +158,63 @@ class ClipScorer:
         ends = range(max(past + 1, T), len(known) + 1)
         logits = [self._window(known[end - T : end], known[end - T - 1] if end > T else None) for end in ends]
         self._frames = known[-(T + 1) :]
-        return np.stack(logits) if logits else _no_logits(self._info)
+        return np.stack(logits) if logits else _no_logits(self._info, self._model)
 
     def skip(self, frames: FloatArray) -> None:
         """Frames pass without being scored."""
         self._frames = np.concatenate([self._frames, frames])[-(self._info.window + 1) :]
 
     def _window(self, window: FloatArray, previous: FloatArray | None) -> FloatArray:
-        return _window_logits(self._info, self._model, window, previous)
+        return window_outputs(self._info, self._model, window, previous)
+
+
+class TaughtScorer:
+    """Adds the scores of taught classes.
+
+    Args:
+        info: of the bundle.
+        scorer: whose model gives features.
+        taught: the classes.
+    """
+
+    def __init__(self, info: BundleInfo, scorer: StreamScorer | ClipScorer, taught: Taught) -> None:
+        self._info, self._scorer, self._taught = info, scorer, taught
+
+    @property
+    def late(self) -> int | None:
+        """Frames since the one that the newest scores are of."""
+        return self._scorer.late
+
+    def reset(self) -> None:
+        """Forget the frames so far."""
+        self._scorer.reset()
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        """(m, K + J) scores of the frames, those of the J taught classes last."""
+        return join_taught(self._info, self._scorer.logits(frames), self._taught)
+
+    def logits(self, frames: FloatArray) -> FloatArray:
+        """Logits of the frames, of the model's own classes."""
+        return self._scorer.logits(frames)[..., : len(self._info.labels)]
+
+    def skip(self, frames: FloatArray) -> None:
+        """Frames pass without being scored."""
+        self._scorer.skip(frames)
+
+
+def join_taught(info: BundleInfo, outputs: FloatArray, taught: Taught) -> FloatArray:
+    """(m, K + J) scores from outputs (m, S, K + D): logits and, behind them, features."""
+    classes = len(info.labels)
+    return taught.join(_scores(info, outputs[..., :classes]), outputs[..., classes:])
 
 
 def score_window(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
     """(K,) scores of a window (T, V, 3) of preprocessed frames; ``previous`` (V, 3) is the frame before it."""
-    return _scores(info, _window_logits(info, model, window, previous))
+    return _scores(info, window_outputs(info, model, window, previous))
 
 
-def _window_logits(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
-    """(S, K)."""
+def window_outputs(info: BundleInfo, model: ClipModel, window: FloatArray, previous: FloatArray | None) -> FloatArray:
+    """(S, K) logits of a window, or (S, K + D) with features; see `score_window`."""
     return model(to_streams(window, previous, info.layout, info.streams, info.preprocess.units))
 
 
@@ -181,6 +222,6 @@ def _scores(info: BundleInfo, logits: FloatArray) -> FloatArray:
     return fuse(logits, info.fusion, info.temperature, info.familiarity)
 
 
-def _no_logits(info: BundleInfo) -> FloatArray:
-    """(0, S, K)."""
-    return np.empty((0, len(info.networks), len(info.labels)), dtype=np.float32)
+def _no_logits(info: BundleInfo, model: ClipModel | StreamModel) -> FloatArray:
+    """(0, S, K), or with features (0, S, K + D)."""
+    return np.empty((0, len(info.networks), model.width), dtype=np.float32)

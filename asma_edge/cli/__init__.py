@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 from asma_edge import __version__
-from asma_edge.cli import inspect, profile, run, serve, verify
+from asma_edge.cli import inspect, profile, run, serve, teach, verify
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, Command
 from asma_edge.errors import AsmaError
 from asma_edge.files import discard_stdout, open_missing_streams
@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asma-edge", description="Recognise actions in skeleton streams.")
     parser.add_argument("--version", action="version", version=f"asma-edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, serve, inspect, verify, profile):
+    for module in (run, serve, teach, inspect, verify, profile):
         module.add(commands)
     return parser

@@ -7,6 +7,7 @@ import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from asma_edge.cli.shared import BAD_INPUT, INTERRUPTED, OK, SKIPPED, add_threads, quiet_stderr
@@ -22,8 +23,8 @@ _REPORTED = 5  # skipped frames that are reported one by one
 _DECISION = ("enter", "leave", "hold", "release", "refractory", "still_after")
 
 
-def add_source_options(command: argparse.ArgumentParser) -> None:
-    """What to recognise and how: the options that `open_pipeline` needs."""
+def add_source(command: argparse.ArgumentParser) -> None:
+    """Where poses come from: the options that `load_recognizer` and `open_poses` need."""
     source = command.add_argument_group("source")
     source.add_argument(
         "--source",
@@ -36,6 +37,13 @@ def add_source_options(command: argparse.ArgumentParser) -> None:
     source.add_argument("--follow", action="store_true", help="wait for more poses at the end of the file")
     source.add_argument("--realtime", action="store_true", help="play a recording at its own speed")
     source.add_argument("--strict", action="store_true", help="stop at the first line that cannot be used")
+    add_threads(source)
+
+
+def add_source_options(command: argparse.ArgumentParser) -> None:
+    """What to recognise and how: the options that `Watch` needs."""
+    add_source(command)
+    command.add_argument("--taught", type=Path, metavar="FILE", help="also the classes that `asma-edge teach` wrote")
     decision = command.add_argument_group("events (defaults: the model's)")
     for name in _DECISION:
         unit = "SCORE" if name in ("enter", "leave") else "SECONDS"
@@ -52,10 +60,9 @@ def add_source_options(command: argparse.ArgumentParser) -> None:
     )
     stream.add_argument("--ttl", type=float, default=2.0, metavar="SECONDS", help="until a person is forgotten (2)")
     stream.add_argument("--no-warm-up", action="store_true", help="no results until a whole window has been seen")
-    add_threads(stream)
 
 
-def open_recognizer(options: argparse.Namespace) -> tuple[Recognizer, Estimator | None]:
+def load_recognizer(options: argparse.Namespace) -> tuple[Recognizer, Estimator | None]:
     """The model, and the estimator if the source needs one; they fit each other.
 
     Raises:
@@ -75,6 +82,33 @@ def open_recognizer(options: argparse.Namespace) -> tuple[Recognizer, Estimator 
         recognizer = Recognizer.load(options.model, layout=layout, num_threads=options.threads)
         if estimator is not None:
             check_fit(estimator, recognizer)
+    return recognizer, estimator
+
+
+def open_poses(options: argparse.Namespace, estimator: Estimator | None, skip: Reporter | None) -> PoseSource:
+    """The source; ``skip`` is told of what cannot be read, which raises without one.
+
+    Raises:
+        AsmaError: it cannot be opened, or the options do not fit it.
+    """
+    with quiet_stderr():
+        return open_source(
+            options.source,
+            model=options.model,
+            estimator=estimator,
+            many=options.people,
+            follow=options.follow,
+            realtime=options.realtime,
+            skip=skip,
+            notice=say,
+        )
+
+
+def _open_recognizer(options: argparse.Namespace) -> tuple[Recognizer, Estimator | None]:
+    """`load_recognizer`, with the classes and the decisions that the options name."""
+    recognizer, estimator = load_recognizer(options)
+    if options.taught is not None:
+        recognizer.load_taught(options.taught)
     chosen: dict[str, Any] = {name: getattr(options, name) for name in _DECISION}
     chosen |= {name: getattr(options, name) for name in ("allow", "deny")}
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -97,21 +131,11 @@ class Watch:
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.recognizer, estimator = open_recognizer(options)
+        self.recognizer, estimator = _open_recognizer(options)
         self.stopped = False
-        self._skip = None if options.strict else _Reporter()
+        self._skip = None if options.strict else Reporter()
         self._streaming = {"max_gap": options.max_gap, "ttl": options.ttl, "warm_up": not options.no_warm_up}
-        with quiet_stderr():
-            self._source: PoseSource = open_source(
-                options.source,
-                model=options.model,
-                estimator=estimator,
-                many=options.people,
-                follow=options.follow,
-                realtime=options.realtime,
-                skip=self._skip,
-                notice=say,
-            )
+        self._source = open_poses(options, estimator, self._skip)
 
     @property
     def dropped(self) -> int:
@@ -139,13 +163,14 @@ class Watch:
         return (SKIPPED if summary.skipped else OK), summary
 
 
-class _Reporter:
-    """Reports the first frames that are skipped."""
+class Reporter:
+    """Tells of the first frames that are skipped."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def __call__(self, error: SourceError) -> None:
+        """One more."""
         self._count += 1
         if self._count <= _REPORTED:
             say(f"skipped: {error}")

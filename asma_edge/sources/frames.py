@@ -93,6 +93,13 @@ class PoseSource(Protocol):
         """Let go of the device or file."""
 
 
+def refuse_frame(name: str, frame: PoseFrame, error: AsmaError) -> SourceError:
+    """The error for a frame that was read and cannot be used."""
+    return SourceError(
+        f"{name}, line {frame.number}: {error.what}", expected=error.expected, got=error.got, hint=error.hint
+    )
+
+
 def refuse_line(name: str, number: int, expected: str, got: Any) -> SourceError:
     """The error for one line of a source."""
     return SourceError(

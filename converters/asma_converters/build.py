@@ -7,6 +7,7 @@ like, `asma_converters.blocks` knows.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +31,8 @@ def frame_group(student: FoldedStudent, window: int) -> int:
 
 
 def clip_graph(students: Mapping[str, FoldedStudent], window: int, *, grouped: bool) -> Graph:
-    """Inputs ``<stream>`` (1, T, V, 3), outputs ``logits_<network>`` (1, K).
+    """Inputs ``<stream>`` (1, T, V, 3), outputs ``logits_<network>`` (1, K) and ``features_<network>`` (1, D), which
+    the classifier has before it.
 
     Args:
         students: {network: its folded form}.
@@ -49,9 +51,9 @@ def clip_graph(students: Mapping[str, FoldedStudent], window: int, *, grouped: b
 
 
 def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
-    """New frames only: inputs ``<stream>`` (1, s, V, 3) and ``state_NN``, outputs ``logits_<network>`` and
-    ``next_state_NN`` of the same shape. s is the total stride, 1 without strides. After ``window`` frames from zeros
-    the logits are those of the clip graph.
+    """New frames only: inputs ``<stream>`` (1, s, V, 3) and ``state_NN``, outputs those of the clip graph and
+    ``next_state_NN`` of the state's shape. s is the total stride, 1 without strides. After ``window`` frames from zeros
+    logits and features are those of the clip graph.
 
     Raises:
         ConversionError: a student pads its convolutions, or the window is too short.
@@ -68,6 +70,12 @@ def stream_graph(students: Mapping[str, FoldedStudent], window: int) -> Graph:
         check_window(student, window)
         _build(network, student, student.stride, [NewFrames(graph, window, valid=True) for _ in student.branches])
     return graph
+
+
+def classifier(graph: Graph) -> Graph:
+    """The graph with its logits as the only outputs, as other tools expect them of a classifier."""
+    logits = {name: tensor for name, tensor in graph.outputs.items() if name.startswith("logits_")}
+    return dataclasses.replace(graph, outputs=logits)
 
 
 def check_window(student: FoldedStudent, window: int) -> None:
@@ -96,6 +104,7 @@ def _build(network: str, student: FoldedStudent, frames: int, times: Sequence[Ti
     features = graph.mean(time.window(pooled), (1, 2), keep=False, role=_role(network, "features"))
     logits = graph.dense(features, student.head, student.head_bias, role=_role(network, "logits"))
     graph.output(f"logits_{network}", logits)
+    graph.output(f"features_{network}", features)
 
 
 def _blocks(time: Timeline, x: Tensor, name: str, blocks: Sequence[FoldedBlock], first: int) -> Tensor:

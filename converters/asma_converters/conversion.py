@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asma_converters.activations import Layer, layers_of
-from asma_converters.build import check_window, clip_graph, stream_graph
+from asma_converters.build import check_window, classifier, clip_graph, stream_graph
 from asma_converters.calibrate import calibrate
 from asma_converters.card import model_card
 from asma_converters.compare import Comparison, torch_logits
@@ -26,6 +26,7 @@ from asma_converters.interpreter import SignatureModel, clip_logits, delegated_n
 from asma_converters.ir import Graph
 from asma_converters.onnx_writer import write_onnx
 from asma_converters.quantize import Scale, borrow, quantisation_of
+from asma_converters.reference import reference_of
 from asma_converters.report import REPORT_VERSION, ConversionReport, Mode, Precision, Target, versions
 from asma_converters.settings import check_onnx_options, check_student, choose_mode
 from asma_converters.speed import Speed, SpeedTest, speed_warnings
@@ -123,6 +124,7 @@ def convert(
         )
         bundle = Bundle(output, info, found.model, {}, golden, "", 0)
         _check_bundle(bundle)
+        reference = reference_of(bundle, student.inputs(student.calibration))
         report = ConversionReport(
             output=output,
             precision=precision,
@@ -149,7 +151,8 @@ def convert(
         own = ("output", "onnx", "qdq", "file_bytes", "speeds")
         values = {k: v for k, v in report.to_dict().items() if k not in own}
         values |= {"format": REPORT_VERSION, "versions": versions()}
-        write_bundle(output, found.model, info, golden=golden, report=values, card=model_card(info, report))
+        card = model_card(info, report)
+        write_bundle(output, found.model, info, golden=golden, report=values, card=card, reference=reference)
     speeds: tuple[Speed, ...] = ()
     if speed_test is not None and precision == "int8":
         say("time int8 against float32")
@@ -216,7 +219,7 @@ def _run_stages(
         comparison.add("int8", clip_logits(model, clips), size=len(model), exact=False)
         if qdq_file is not None:
             say("write the QDQ file")
-            qdq_file.write_bytes(write_onnx(graphs["clip"], scales["clip"]))
+            qdq_file.write_bytes(write_onnx(classifier(graphs["clip"]), scales["clip"]))
             comparison.add("qdq", onnx_logits(qdq_file, clips), size=qdq_file.stat().st_size, exact=False)
     say("check the delegate")
     return _Found(model, float_model, tuple(graphs), comparison, layers, _check_delegation(model, graphs, scales))

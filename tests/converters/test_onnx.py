@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asma_converters import ConversionError, GateError, convert
-from asma_converters.build import clip_graph
+from asma_converters.build import classifier, clip_graph
 from asma_converters.compare import Comparison
 from asma_converters.export_onnx import onnx_logits
 from asma_converters.fold import fold
@@ -51,7 +51,7 @@ def test_the_float32_writer_computes_what_the_graph_does(
     student = make_student("coco17", streams=("joint", "motion"), clips=3, blocks=blocks, fuse_after=fuse_after)
     folded = {stream: fold(model) for stream, model in student.models.items()}
     graph = clip_graph(folded, student.window, grouped=grouped)
-    (tmp_path / "a.onnx").write_bytes(write_onnx(graph, None))
+    (tmp_path / "a.onnx").write_bytes(write_onnx(classifier(graph), None))
     clips = student.inputs(student.golden)
     expected = SignatureModel(write_model({"clip": graph}, None), "clip").logits(clips)
     found = onnx_logits(tmp_path / "a.onnx", clips)

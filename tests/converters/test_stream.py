@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -177,6 +178,21 @@ def test_bundles_of_other_blocks_stream_on_the_device(
             np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-5 * max(1.0, float(np.abs(whole).max())))
 
 
+@pytest.mark.parametrize("fuse_after", [0, 2])
+def test_features_are_what_the_student_s_classifier_sees(make_student: MakeStudent, fuse_after: int) -> None:
+    student = make_student("coco17", streams=("joint", "motion"), window=44, clips=3, fuse_after=fuse_after)
+    graph = clip_graph({name: fold(model) for name, model in student.models.items()}, 44, grouped=False)
+    model = SignatureModel(write_model({"clip": graph}, None), "clip")
+    inputs, clips = student.inputs(student.golden), student.network_inputs(student.golden)
+    for number in range(3):
+        outputs = model({name: values[number : number + 1] for name, values in inputs.items()})
+        for name, network in student.models.items():
+            with torch.no_grad():
+                expected = network.embed(torch.from_numpy(clips[name][number : number + 1])).numpy()
+            found = outputs[f"features_{name}"]
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
 def test_a_strided_student_in_clip_mode_is_scored_at_every_frame(make_student: MakeStudent, tmp_path: Path) -> None:
     student = make_student("body13", streams=("joint",), window=21, clips=4, blocks=block_specs((8, 64), 5, (2, 1)))
     path = tmp_path / "clip.tflite"
@@ -217,11 +233,12 @@ def test_grouping_a_padded_student_changes_no_bit(make_student: MakeStudent) -> 
 def test_signatures_have_the_agreed_names(make_student: MakeStudent) -> None:
     student = make_student("body13", streams=("joint", "motion"), window=45, classes=3)
     clip, stream, _ = models(student, quantised=True)
-    assert list(map(list, (clip.inputs, clip.outputs))) == [["joint", "motion"], ["logits_joint", "logits_motion"]]
+    outputs = ["features_joint", "features_motion", "logits_joint", "logits_motion"]
+    assert list(map(list, (clip.inputs, clip.outputs))) == [["joint", "motion"], outputs]
     states = sorted(name for name in stream.inputs if name.startswith("state_"))
     assert states == [f"state_{number:02d}" for number in range(20)]
     assert set(stream.inputs) == {"joint", "motion", *states}
-    assert set(stream.outputs) == {"logits_joint", "logits_motion", *(f"next_{name}" for name in states)}
+    assert set(stream.outputs) == {*outputs, *(f"next_{name}" for name in states)}
     for name in states:
         before, after = stream.inputs[name], stream.outputs[f"next_{name}"]
         assert tuple(before["shape"]) == tuple(after["shape"])

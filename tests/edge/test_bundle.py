@@ -17,9 +17,11 @@ import pytest
 
 from asma_edge import checksum
 from asma_edge.archive import pack, unpack
+from asma_edge.arrays import pack_arrays, unpack_arrays
 from asma_edge.bundle import BundleInfo, read_bundle, write_bundle
 from asma_edge.errors import BundleError
 from asma_edge.preprocess import PreprocessSpec
+from asma_edge.reference import Reference
 from asma_edge.skeleton import get_layout
 
 MODEL = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 4  # what matters here is that it looks like a model
@@ -114,6 +116,45 @@ def test_truncated_and_altered_files_are_refused(path: Path) -> None:
     path.write_bytes(data + b"\0")
     with pytest.raises(BundleError):
         read_bundle(path)
+
+
+def reference() -> Reference:
+    features = np.random.default_rng(0).normal(size=(5, 2, 8)).astype(np.float32)
+    return Reference(features, np.array([0, 1, 0, 1, 1]))
+
+
+def test_features_come_back_within_half_a_step_and_may_be_missing(path: Path) -> None:
+    assert read_bundle(path).reference is None
+    write_bundle(path, MODEL, INFO, golden=golden(), report={}, card="", reference=reference())
+    bundle, expected = read_bundle(path), reference()
+    assert bundle.reference is not None
+    steps = np.ptp(expected.features, axis=(0, 2), keepdims=True) / 255
+    assert (np.abs(bundle.reference.features - expected.features) <= 0.51 * steps).all()
+    np.testing.assert_array_equal(bundle.reference.labels, expected.labels)
+    assert bundle.sha256 == hashlib.sha256(path.read_bytes()[:-64]).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"labels": np.array([0, 1, 0, 1, 2.0])},
+        {"labels": np.array([0, 1, 0, 1, 0.5])},
+        {"labels": np.array([0, 1, 0, 1, np.nan])},
+        {"labels": np.zeros(4)},
+        {"low": np.full((1, 2, 1), np.inf)},
+        {"step": np.full((1, 2, 1), np.nan)},
+        {"step": np.ones((1, 3, 1))},
+        {"steps": np.zeros((5, 2, 8))},
+        {"steps": np.zeros((0, 2, 8), np.uint8), "labels": np.zeros(0)},
+        {"steps": np.zeros((5, 3, 8), np.uint8)},
+        {"more": np.zeros(1)},
+    ],
+)
+def test_features_that_do_not_fit_are_refused(path: Path, wrong: dict[str, np.ndarray]) -> None:
+    write_bundle(path, MODEL, INFO, golden=golden(), report={}, card="", reference=reference())
+    arrays = {**unpack_arrays(parts(path)["reference.npz"], 1 << 20, small=True), **wrong}
+    with pytest.raises(BundleError):
+        read_bundle(changed(path, "reference.npz", pack_arrays(arrays)))
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3", MODEL, b"PK\5\6" + bytes(18), b"\0" * 10_000])

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from asma_edge import Recognizer
 from asma_edge.archive import pack
+from asma_edge.arrays import pack_arrays
 from asma_edge.builtin import builtin_path
-from asma_edge.bundle import MEMBER_LIMITS, BundleInfo, _pack_arrays, read_bundle, write_bundle
+from asma_edge.bundle import MEMBER_LIMITS, BundleInfo, read_bundle, write_bundle
 from asma_edge.checksum import sha256
 from asma_edge.cli import main
 from asma_edge.decision import DecisionSettings
@@ -147,7 +148,7 @@ def test_hostile_arrays_are_refused(changes: dict[str, object], tmp_path: Path) 
     with pytest.raises(BundleError, match="quality"):
         QualityModel.from_arrays(arrays, LAYOUT, 3, labels=3)
     with pytest.raises(BundleError, match="not a usable bundle"):
-        read_bundle(forged(tmp_path, _pack_arrays(arrays)))
+        read_bundle(forged(tmp_path, pack_arrays(arrays)))
 
 
 INFO = BundleInfo(
@@ -189,7 +190,7 @@ def forged(folder: Path, content: bytes) -> Path:
     members = {
         "asma.json": json.dumps(values).encode(),
         "report.json": b"{}",
-        "golden.npz": _pack_arrays(bundle.golden),
+        "golden.npz": pack_arrays(bundle.golden),
         "card.md": b"",
         "quality.npz": content,
     }
@@ -206,7 +207,7 @@ def test_a_bundle_keeps_it_and_does_without(tmp_path: Path) -> None:
     assert read.classes == given_model.classes
     np.testing.assert_array_equal(read.weights, given_model.weights)
     assert read.score(2, movement(9)) == given_model.score(2, movement(9))
-    assert read_bundle(forged(tmp_path, _pack_arrays(given_model.to_arrays()))).quality is not None
+    assert read_bundle(forged(tmp_path, pack_arrays(given_model.to_arrays()))).quality is not None
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\5\6" + bytes(18), bytes(MEMBER_LIMITS["quality.npz"] + 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,14 @@ def test_what_a_bundle_cannot_become_is_refused(irds9: Bundle, tmp_path: Path) -
         with pytest.raises(BundleError):
             update_info(irds9.path, out, **changes)
     assert not out.exists()
+
+
+def test_the_features_stay_with_a_bundle_that_is_described_anew(
+    make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    before = read_bundle(make_bundle())
+    after = update_info(before.path, tmp_path / "new.tflite", temperature=2.0)
+    assert before.reference is not None
+    assert after.reference is not None
+    np.testing.assert_array_equal(after.reference.features, before.reference.features)
+    assert after.sha256 != before.sha256
