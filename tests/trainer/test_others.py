@@ -79,7 +79,7 @@ def bones(poses: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_what_is_lent_is_done_by_the_persons_own_limbs() -> None:
-    """A body twice as large, turned by 40 degrees, waves: this one waves as well, at its own size and facing as before."""
+    """A body twice as large, turned by 40 degrees, waves: this one waves at its own size, facing as before."""
     rng = np.random.default_rng(0)
     body = np.cumsum(rng.uniform(0.1, 0.3, size=(BODY.num_joints, 3)), axis=0)
     wave = np.repeat(body[None], 60, axis=0)

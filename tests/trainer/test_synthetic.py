@@ -99,7 +99,7 @@ def test_curves_pass_through_keys_and_never_beyond(keys: list[tuple[float, float
         assert (curve <= high + 1e-9).all()
 
 
-@pytest.mark.parametrize("action", (*ACTIONS, *EVERYDAY), ids=lambda a: str(a.name))
+@pytest.mark.parametrize("action", [*ACTIONS, *EVERYDAY], ids=lambda a: str(a.name))
 def test_people_move_smoothly(action) -> None:  # type: ignore[no-untyped-def]
     for number in range(4):
         person, rng = invent_person(1, number), np.random.default_rng(number)

@@ -197,7 +197,8 @@ def _lent(motion: Array, own: Array, layout: Layout) -> Array:
     Every bone is turned as the other's turns, from where the other's is at first, in a body that faces the same way.
     """
     ends = layout.indices(("left_shoulder", "right_shoulder"))
-    motion, steady = _turned(_steadied(motion), _yaw(motion, ends) - _yaw(own, ends)), _steadied(own)
+    motion, steady = _steadied(motion), _steadied(own)
+    motion = _turned(motion, _yaw(motion, ends) - _yaw(steady, ends))
     body, posture = motion[0], steady[0]
     made = np.repeat(posture[None], len(motion), axis=0)
     for parent, joint in _outwards(layout):
@@ -224,7 +225,7 @@ def _steadied(clip: Array) -> Array:
 
 def _yaw(clip: Array, ends: Sequence[int]) -> float:
     """The direction of a line from one joint to another at the start, seen from above; 0 where it is not seen."""
-    x, _, z = np.nanmean((clip[:, ends[1]] - clip[:, ends[0]])[:_STEADY], axis=0)
+    x, _, z = (clip[:, ends[1]] - clip[:, ends[0]])[0]
     return float(np.arctan2(z, x)) if np.isfinite(x + z) else 0.0
 
 
