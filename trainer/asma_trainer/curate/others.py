@@ -116,8 +116,8 @@ def add_others(
                 [writer.add(Clip(poses, label, f"{settings.label}/{person}/{len(writer)}", person)) for poses in made]
             )
         for name, clips in source.splits.items():
-            theirs = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
-            writer.split(name, np.concatenate([clips, *theirs]) if name in _SPLITS else clips)
+            more = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
+            writer.split(name, np.concatenate([clips, *more]) if name in _SPLITS else clips)
 
 
 def others_of(
