@@ -85,7 +85,8 @@ def test_plain_litert_opens_the_bundle(make_student: MakeStudent, tmp_path: Path
     assert set(interpreter.get_signature_list()) == {"clip", "stream"}
     interpreter.allocate_tensors()
     golden = read_bundle(tmp_path / "a.tflite").golden
-    (x,), (y,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (x,) = interpreter.get_input_details()
+    y = {entry["name"]: entry for entry in interpreter.get_output_details()}["joint/logits"]
     interpreter.set_tensor(x["index"], golden["input.joint"][:1])
     interpreter.invoke()
     scale, zero = y["quantization"]

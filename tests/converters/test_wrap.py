@@ -386,6 +386,8 @@ def test_int8_models_keep_every_bit(
     source = read_bundle(make_bundle("coco17", "int8", "clip", streams=("joint",)))
     model = schema.ModelT.InitFromPackedBuf(source.model, 0)
     model.buffers = [Buffer(None if b.data is None else bytes(bytearray(b.data))) for b in model.buffers]
+    (logits,) = (entry for entry in model.signatureDefs[0].outputs if entry.name == b"logits_joint")
+    model.subgraphs[0].outputs = np.array([logits.tensorIndex], np.int32)
     model.signatureDefs = []
     if dequantized:
         append(model, CODES.DEQUANTIZE, schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT())
