@@ -249,7 +249,7 @@ def _roaming(poses: Array, rng: np.random.Generator) -> Array:
     progress = _eased(np.arange(len(poses)), np.array([0.0, len(poses)]), np.array([0.0, 1.0])[:, None, None])[:, 0, 0]
     angle = np.deg2rad(rng.uniform(-_TURN, _TURN)) * progress
     step = np.array([rng.uniform(-_WALK, _WALK), 0.0, rng.uniform(-_WALK, _WALK)])
-    return _turned(poses, angle) + progress[:, None, None] * step
+    return np.asarray(_turned(poses, angle) + progress[:, None, None] * step)
 
 
 def _turned(poses: Array, angle: Array | float) -> Array:
