@@ -8,7 +8,7 @@ d. ambient motion in which none of the gestures is meant: false events an hour, 
    the threshold ``enter``. All other settings are those of the model.
 
     python benchmarks/events.py --data data/irds --negatives data/nw_ucla data/utkinect data/bandai_motion
-        [--leave-out CLASS] [--model irds9] [--split test] [--plot docs/images/events.svg] [--json]
+        [--leave-out CLASS] [--model irds9] [--split test ...] [--plot docs/images/events.svg] [--json]
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything."""
     dataset = PreparedDataset.open(options.data)
     recognizer = Recognizer.load(options.model, layout=dataset.info.layout)
-    info, clips = recognizer.info, dataset.split(options.split)
+    info, clips = recognizer.info, np.unique(np.concatenate([dataset.split(name) for name in options.split]))
     positives = positive_recordings(recognizer, dataset, clips, seed=options.seed)
     negatives: dict[str, list[Scored]] = {}
     for path in options.negatives:
@@ -207,7 +207,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     points, shipped = curve(positives, negatives, info)
     return {
         "model": info.name,
-        "data": f"{options.data.name}, {options.split}",
+        "data": f"{options.data.name}, {', '.join(options.split)}",
         "decision": info.decision.to_dict(),
         "left_out": options.leave_out,
         "cut_clips": first_events(recognizer, dataset, clips),
@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Events and repetitions of a model on unseen people.")
     parser.add_argument("--model", type=model_path, default="irds9")
     parser.add_argument("--data", type=Path, default=Path("data/irds"))
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", nargs="+", default=["test"])
     parser.add_argument("--negatives", type=Path, nargs="*", default=[])
     parser.add_argument(
         "--leave-out", action="append", default=[], metavar="CLASS", help="of the negatives: looks like the model's own"

@@ -14,9 +14,10 @@ mkdir -p "$parts"
 ln -sfn "$irds" "$parts/irds"
 test -d "$parts/ui_prmd" || asma-data sides "$ui_prmd" "$parts/ui_prmd" --classes "standing shoulder abduction"
 test -d "$parts/synthetic" || asma-data synth "$parts/synthetic" --people 24 --repeats 3 --recordings 0
-test -d "$parts/pool" || asma-data pool "$parts/irds" "$parts/ui_prmd" "$parts/synthetic" "$parts/pool" \
+test -d "$parts/everyday" || asma-data synth "$parts/everyday" --everyday --people 30 --repeats 8 --recordings 0
+test -d "$parts/pool" || asma-data pool "$parts/irds" "$parts/ui_prmd" "$parts/synthetic" "$parts/everyday" "$parts/pool" \
     --layout body13 --labels "$here/classes.toml"
-test -d "$out/data" || asma-data others "$parts/pool" "$out/data"
+test -d "$out/data" || asma-data others "$parts/pool" "$out/data" --each 80
 
 asma-train run --data "$out/data" --recipe rehab --out "$out/run"
 asma-convert "$out/run/student.pt" --out "$out/rehab.tflite"

@@ -183,6 +183,21 @@ def test_without_negatives_wrong_events_among_the_actions_count(info: BundleInfo
     assert result.info.familiarity == irds9.info.familiarity
 
 
+def test_what_the_model_calls_idle_is_no_action(exercises: Path) -> None:
+    dataset, bundle = PreparedDataset.open(exercises), read_bundle(builtin_path("irds9"))
+    idle = Recognizer(replace(bundle, info=replace(bundle.info, idle_label=bundle.info.labels[1])))
+    found = [
+        [
+            action.label
+            for scored in record(who, dataset, np.arange(18), rest=0.5, negative=False)
+            for action in scored.actions
+        ]
+        for who in (Recognizer(bundle), idle)
+    ]
+    assert 1 in found[0]
+    assert found[1] == [label for label in found[0] if label != 1]
+
+
 @pytest.mark.parametrize("per_hour", [0.0, -1.0, math.nan, math.inf])
 def test_senseless_budgets_are_refused(info: BundleInfo, irds9: Recognizer, per_hour: float) -> None:
     with pytest.raises(DataError, match="false events"):

@@ -72,6 +72,46 @@ def test_others_lie_between_postures_of_the_person_and_keep_the_body_as_it_is() 
         assert 75 <= len(poses) <= 120
 
 
+def bones(poses: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """(T, V - 1, 3)."""
+    parents = {joint: parent for joint, parent in BODY.bones if joint != parent}
+    return poses[:, list(parents)] - poses[:, list(parents.values())]  # type: ignore[no-any-return]
+
+
+def test_what_is_lent_is_done_by_the_persons_own_limbs() -> None:
+    """A body twice as large, turned by 40 degrees, waves: this one waves at its own size, facing as before."""
+    rng = np.random.default_rng(0)
+    body = np.cumsum(rng.uniform(0.1, 0.3, size=(BODY.num_joints, 3)), axis=0)
+    wave = np.repeat(body[None], 60, axis=0)
+    wave[:, LEFT, 1] += 0.15 * np.sin(np.arange(60) / 6)
+    turn = np.deg2rad(40)
+    about = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    still = np.repeat(body[None], 20, axis=0).astype(np.float32)
+    made = others_of([still], 30.0, 40, np.random.default_rng(1), [(2 * wave @ about.T).astype(np.float32)], BODY)
+    lent = [poses for poses in made if len(poses) == 60]
+    assert 10 < len(lent) < 30
+    length = np.linalg.norm(bones(still), axis=-1)[0]
+    for poses in lent:
+        np.testing.assert_allclose(np.linalg.norm(bones(poses), axis=-1), length[None].repeat(60, axis=0), rtol=1e-4)
+    stays = min(lent, key=lambda poses: float(np.ptp(poses[:, LEFT - 2], axis=0).max()))  # who does not walk about
+    moved = bones(stays) / length[:, None] - bones(wave) / np.linalg.norm(bones(wave), axis=-1)[..., None]
+    assert np.abs(moved[2:-2]).max() < 0.05
+    assert np.ptp(stays[:, LEFT, 1]) > 0.2
+
+
+def test_who_does_none_of_the_classes_gets_no_others(tmp_path: Path) -> None:
+    info = DatasetInfo(BODY, 10.0, "metres", ("raise", "other"), (0, 1))
+    with DatasetWriter(tmp_path / "a", info, 1) as writer:
+        for subject, label in ((3, 0), (5, 1)):
+            poses = np.random.default_rng(subject).normal(size=(12, 1, BODY.num_joints, 3)).astype(np.float32)
+            writer.add(Clip(poses, label, str(subject), subject))
+        writer.split("train", np.arange(2))
+    assert main(["others", str(tmp_path / "a"), str(tmp_path / "b"), "--each", "6"]) == 0
+    made = PreparedDataset.open(tmp_path / "b")
+    assert made.label.tolist() == [0, 1, *[1] * 6]
+    assert made.subject.tolist() == [3, 5, *[3] * 6]
+
+
 def test_missing_coordinates_stay_missing() -> None:
     clip = np.ones((9, BODY.num_joints, 3), np.float32)
     clip[:, 4] = np.nan

@@ -17,6 +17,7 @@ from asma_edge.skeleton import get_layout
 from asma_trainer.data.dataset import PreparedDataset
 from asma_trainer.errors import DataError
 from asma_trainer.synthetic.body import CHANNELS, COLUMN, MIRROR, MIRROR_SIGN, Bones, interpolate, joint_positions
+from asma_trainer.synthetic.everyday import EVERYDAY
 from asma_trainer.synthetic.motion import ACTIONS, IDLE
 from asma_trainer.synthetic.people import SynthSettings, invent_person, move, perform, recording, synthesise
 
@@ -98,7 +99,7 @@ def test_curves_pass_through_keys_and_never_beyond(keys: list[tuple[float, float
         assert (curve <= high + 1e-9).all()
 
 
-@pytest.mark.parametrize("action", ACTIONS, ids=lambda a: str(a.name))
+@pytest.mark.parametrize("action", [*ACTIONS, *EVERYDAY], ids=lambda a: str(a.name))
 def test_people_move_smoothly(action) -> None:  # type: ignore[no-untyped-def]
     for number in range(4):
         person, rng = invent_person(1, number), np.random.default_rng(number)
@@ -117,6 +118,18 @@ def test_people_differ_and_are_always_the_same() -> None:
     assert (again.bones, again.speed) == (people[3].bones, people[3].speed)
     np.testing.assert_array_equal(again.traits, people[3].traits)
     assert invent_person(1, 3).bones != people[3].bones
+
+
+def test_everyday_motion_is_a_data_set_of_its_own(tmp_path: Path) -> None:
+    settings = SynthSettings(people=2, repeats=1, recordings=0, everyday=True)
+    synthesise(tmp_path / "day", settings)
+    dataset = PreparedDataset.open(tmp_path / "day")
+    assert dataset.info.classes == tuple(action.name for action in EVERYDAY)
+    assert len(dataset) == settings.clips == 2 * len(EVERYDAY)
+    assert not set(dataset.info.classes) & {action.name for action in ACTIONS}
+    assert not (tmp_path / "day" / "recordings").exists()
+    with pytest.raises(DataError, match="recordings"):
+        SynthSettings(recordings=1, everyday=True)
 
 
 def test_same_seed_same_bytes(small: Path, tmp_path: Path) -> None:

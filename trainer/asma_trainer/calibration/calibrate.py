@@ -187,14 +187,17 @@ def check_units(dataset: PreparedDataset, info: BundleInfo) -> None:
 def model_labels(dataset: PreparedDataset, info: BundleInfo) -> dict[int, int]:
     """{class of the data set: class of the model of the same name}.
 
+    What the model calls idle is none of its actions: an event there is a false one.
+
     Raises:
         DataError: there is none.
     """
-    labels = {k: info.labels.index(name) for k, name in enumerate(dataset.info.classes) if name in info.labels}
+    names = [name for index, name in enumerate(info.labels) if index != info.idle]
+    labels = {k: info.labels.index(name) for k, name in enumerate(dataset.info.classes) if name in names}
     if not labels:
         raise DataError(
             f"'{dataset.path}' has none of the model's classes",
-            expected="some of " + ", ".join(info.labels),
+            expected="some of " + ", ".join(names),
             got=", ".join(dataset.info.classes),
             hint="name the data set that the model was made for; one without its actions goes with --negatives",
         )

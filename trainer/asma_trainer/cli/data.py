@@ -68,6 +68,7 @@ def _synth(options: argparse.Namespace) -> int:
         recordings=options.recordings,
         fps=options.fps,
         seed=options.seed,
+        everyday=options.everyday,
     )
     synthesise(options.out, settings, watch=lambda clips: progress(clips, settings.clips))
     return show(options, describe(PreparedDataset.open(options.out)), describe_text)
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--recordings", type=int, default=defaults.recordings, help="whole recordings to add")
     synth.add_argument("--fps", type=float, default=defaults.fps, help="frames per second")
     synth.add_argument("--seed", type=int, default=defaults.seed, help="the same seed gives the same bytes")
+    synth.add_argument("--everyday", action="store_true", help="walk, fetch, talk, ...: motion that is no exercise")
 
     importer = commands.add_parser("import", help="turn another format into a prepared data set")
     formats = importer.add_subparsers(dest="format", required=True, metavar="FORMAT")

@@ -5,10 +5,13 @@ postures that the same sensor saw of the same person, in an order and at a pace 
 
 - wandering: postures from any clips of the person, one after the other, held now and then;
 - begun: the first part of a clip, and back, as of somebody who thinks better of it;
-- standing: the first moments of a clip, to and fro.
+- standing: the first moments of a clip, to and fro;
+- lent: what somebody else does in a clip that the class has already, such as a made-up person who walks, done by this
+  person's limbs and seen with its sensor's noise. Else people would be told apart rather than movements.
 
-In half of them the person turns and walks about meanwhile. Every person gets as many. They are in ``train``, ``test``,
-``train-fit`` and ``train-val`` where the person is; other splits, as those of one set of a pool, stay.
+In half of them the person turns and walks about meanwhile. Every person who does any of the classes gets as many. They
+are in ``train``, ``test``, ``train-fit`` and ``train-val`` where the person is; other splits, as those of one set of a
+pool, stay.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from asma_edge.skeleton import FloatArray
+from asma_edge.skeleton import FloatArray, Layout
 from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
@@ -34,6 +37,8 @@ _BEGUN = (0.15, 0.4)  # of the frames of a clip
 _TURN = 60.0  # degrees, at most
 _WALK = 0.6  # metres, or heights of a body in pixels
 _SHARES = {"wandering": 0.6, "begun": 0.2, "standing": 0.2}
+_LENT = 0.5  # of all, where there are clips to lend
+_STEADY = 5  # frames over which a sensor's noise is taken to cancel
 
 Array = npt.NDArray[np.float64]
 
@@ -76,7 +81,9 @@ def add_others(
     Raises:
         DataError: clips do not say whose they are, show several people, or ``out`` exists.
     """
-    people = np.unique(source.subject[source.label >= 0])
+    classes = source.info.classes
+    given = classes.index(settings.label) if settings.label in classes else len(classes)
+    people = np.unique(source.subject[(source.label >= 0) & (source.label != given)])
     if source.people != 1 or not len(people) or people[0] < 0:
         raise DataError(
             f"'{source.path}' is not of single people whose number is known",
@@ -93,35 +100,54 @@ def add_others(
         )
     label = info.classes.index(settings.label)
     added: dict[int, IntArray] = {}
+    training = np.isin(np.arange(len(source)), source.splits.get("train", []))
     with DatasetWriter(out, info, 1) as writer:
         for number in range(len(source)):
             fields = {name: int(getattr(source, name)[number]) for name in ("label", "subject", "camera", "setup")}
             writer.add(Clip(source.clip(number), name=str(source.name[number]), **fields))
         for person in watch(iter(people.tolist())):
-            own = [source.clip(number)[:, 0] for number in np.flatnonzero(source.subject == person).tolist()]
-            made = others_of(own, info.fps, settings.each, np.random.default_rng((settings.seed, person)))
+            rng = np.random.default_rng((settings.seed, person))
+            theirs = source.subject == person
+            beside = (training == training[theirs].any()) & ~theirs & (source.label == given)
+            lenders = rng.permutation(np.flatnonzero(beside))[: settings.each]
+            own, lent = ([source.clip(int(n))[:, 0] for n in clips] for clips in (np.flatnonzero(theirs), lenders))
+            made = others_of(own, info.fps, settings.each, rng, lent, info.layout)
             added[person] = np.array(
                 [writer.add(Clip(poses, label, f"{settings.label}/{person}/{len(writer)}", person)) for poses in made]
             )
         for name, clips in source.splits.items():
-            theirs = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
-            writer.split(name, np.concatenate([clips, *theirs]) if name in _SPLITS else clips)
+            more = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
+            writer.split(name, np.concatenate([clips, *more]) if name in _SPLITS else clips)
 
 
-def others_of(clips: Sequence[FloatArray], fps: float, count: int, rng: np.random.Generator) -> list[FloatArray]:
+def others_of(
+    clips: Sequence[FloatArray],
+    fps: float,
+    count: int,
+    rng: np.random.Generator,
+    lent: Sequence[FloatArray] = (),
+    layout: Layout | None = None,
+) -> list[FloatArray]:
     """``count`` made clips of one person.
 
     Args:
         clips: (T, V, 3) of the person, each.
         fps: frames per second, of clips and result.
         rng: what is drawn.
+        lent: (T, V, 3) of others, which some of the made clips show this person do.
+        layout: theirs, with shoulders.
 
     Returns:
         (T, V, 3) each; coordinates are missing where those that they are made of are.
     """
     makers = {"wandering": _wandering, "begun": _begun, "standing": _standing}
     kinds = rng.choice(list(_SHARES), count, p=list(_SHARES.values()))
-    made = (makers[kind](clips, fps, rng) for kind in kinds)
+    made = (
+        _lent(_any(lent, rng), _any(clips, rng), layout)
+        if layout and lent and rng.random() < _LENT
+        else makers[kind](clips, fps, rng)
+        for kind in kinds
+    )
     return [(_roaming(poses, rng) if rng.random() < 0.5 else poses).astype(np.float32) for poses in made]
 
 
@@ -165,6 +191,53 @@ def _standing(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator)
     return _to_and_fro(clip[: max(2, round(0.15 * fps))], _frames(fps, rng))
 
 
+def _lent(motion: Array, own: Array, layout: Layout) -> Array:
+    """What ``motion`` (T, V, 3) shows, done from the posture in which ``own`` begins, with its bones and its noise.
+
+    Every bone is turned as the other's turns, from where the other's is at first, in a body that faces the same way.
+    """
+    ends = layout.indices(("left_shoulder", "right_shoulder"))
+    motion, steady = _steadied(motion), _steadied(own)
+    motion = _turned(motion, _yaw(motion, ends) - _yaw(steady, ends))
+    body, posture = motion[0], steady[0]
+    made = np.repeat(posture[None], len(motion), axis=0)
+    for parent, joint in _outwards(layout):
+        bone, other = posture[joint] - posture[parent], body[joint] - body[parent]
+        length, unit = np.linalg.norm(bone), max(float(np.linalg.norm(other)), 1e-6)
+        moved = bone + (motion[:, joint] - motion[:, parent] - other) * (length / unit)
+        size = np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-6)
+        made[:, joint] = made[:, parent] + moved * (length / size)
+    return made + _to_and_fro(own - steady, len(motion))
+
+
+def _steadied(clip: Array) -> Array:
+    """(T, V, 3) without noise, and without gaps where a joint is ever seen."""
+    half = _STEADY // 2
+    filled = clip.copy()
+    for joint in range(clip.shape[1]):
+        seen = np.flatnonzero(np.isfinite(clip[:, joint]).all(axis=-1))
+        if len(seen):
+            for axis in range(3):
+                filled[:, joint, axis] = np.interp(np.arange(len(clip)), seen, clip[seen, joint, axis])
+    padded = np.concatenate([filled[:1].repeat(half, axis=0), filled, filled[-1:].repeat(half, axis=0)])
+    return np.asarray(np.mean([padded[n : n + len(clip)] for n in range(_STEADY)], axis=0))
+
+
+def _yaw(clip: Array, ends: Sequence[int]) -> float:
+    """The direction of a line from one joint to another at the start, seen from above; 0 where it is not seen."""
+    x, _, z = (clip[:, ends[1]] - clip[:, ends[0]])[0]
+    return float(np.arctan2(z, x)) if np.isfinite(x + z) else 0.0
+
+
+def _outwards(layout: Layout) -> list[tuple[int, int]]:
+    """(parent, joint) of every bone, after the one that leads to it."""
+    reached = [next(parent for joint, parent in layout.bones if joint == parent)]
+    for joint in reached:  # grows meanwhile
+        reached += [child for child, parent in layout.bones if parent == joint and child != joint]
+    parents = dict(layout.bones)
+    return [(parents[joint], joint) for joint in reached[1:]]
+
+
 def _to_and_fro(clip: Array, frames: int) -> Array:
     """The clip forwards and backwards, again and again."""
     last = len(clip) - 1
@@ -175,13 +248,16 @@ def _roaming(poses: Array, rng: np.random.Generator) -> Array:
     """The person turns about the vertical axis, around where it stands, and goes somewhere."""
     progress = _eased(np.arange(len(poses)), np.array([0.0, len(poses)]), np.array([0.0, 1.0])[:, None, None])[:, 0, 0]
     angle = np.deg2rad(rng.uniform(-_TURN, _TURN)) * progress
+    step = np.array([rng.uniform(-_WALK, _WALK), 0.0, rng.uniform(-_WALK, _WALK)])
+    return np.asarray(_turned(poses, angle) + progress[:, None, None] * step)
+
+
+def _turned(poses: Array, angle: Array | float) -> Array:
+    """(T, V, 3) turned about the vertical through their middle by radians, (T,) or for all frames."""
     centre = np.nanmean(poses, axis=(0, 1)) if np.isfinite(poses).any() else np.zeros(3)
     x, y, z = np.moveaxis(poses - centre, -1, 0)
-    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    step = rng.uniform(-_WALK, _WALK, 2)
-    turned = np.stack([cos * x + sin * z + step[0] * progress[:, None], y, cos * z - sin * x], axis=-1)
-    turned[..., 2] += step[1] * progress[:, None]
-    return np.asarray(turned + centre)
+    cos, sin = (part(np.broadcast_to(angle, len(poses)))[:, None] for part in (np.cos, np.sin))
+    return np.asarray(np.stack([cos * x + sin * z, y, cos * z - sin * x], axis=-1) + centre)
 
 
 def _frames(fps: float, rng: np.random.Generator) -> int:
