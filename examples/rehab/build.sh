@@ -1,5 +1,5 @@
 #!/bin/sh
-# The built-in model `rehab`, from IntelliRehabDS and UI-PRMD as prepared data sets (asma-data import):
+# A model of 18 exercises, by the recipe `rehab`, from IntelliRehabDS and UI-PRMD as prepared data sets (asma-data import):
 #
 #     examples/rehab/build.sh IRDS UI_PRMD OUT
 #
@@ -20,4 +20,4 @@ test -d "$parts/pool" || asma-data pool "$parts/irds" "$parts/ui_prmd" "$parts/s
 test -d "$out/data" || asma-data others "$parts/pool" "$out/data" --each 80
 
 asma-train run --data "$out/data" --recipe rehab --out "$out/run"
-asma-convert "$out/run/student.pt" --out "$out/rehab.tflite"
+asma-convert "$out/run/student.pt" --output "$out/rehab.tflite"

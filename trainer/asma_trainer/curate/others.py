@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout
-from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.dataset import FIELDS, IntArray, PreparedDataset
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 
@@ -103,7 +103,7 @@ def add_others(
     training = np.isin(np.arange(len(source)), source.splits.get("train", []))
     with DatasetWriter(out, info, 1) as writer:
         for number in range(len(source)):
-            fields = {name: int(getattr(source, name)[number]) for name in ("label", "subject", "camera", "setup")}
+            fields = {name: int(getattr(source, name)[number]) for name in FIELDS}
             writer.add(Clip(source.clip(number), name=str(source.name[number]), **fields))
         for person in watch(iter(people.tolist())):
             rng = np.random.default_rng((settings.seed, person))
