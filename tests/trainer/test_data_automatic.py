@@ -14,14 +14,12 @@ from asma_edge.errors import LayoutError
 from asma_edge.skeleton import Layout, get_layout
 from asma_trainer.data.automatic import RULES, fit_recipe
 from asma_trainer.data.automatic import tests_for as splits_that_test
-from asma_trainer.data.batches import TrainingBatches
 from asma_trainer.data.dataset import UNLABELLED, DatasetInfo, PreparedDataset
 from asma_trainer.data.fit import check_fit
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError, RecipeError
 from asma_trainer.recipe.recipe import Recipe, load_recipe, read_recipe
 from asma_trainer.recipe.values import automatic
-from asma_trainer.training import train
 
 MakeSet = Callable[..., PreparedDataset]
 IDLE, WAVE = 0, 1
@@ -121,6 +119,9 @@ def test_bodies_do_not_change_in_pixels(make_set: MakeSet) -> None:
 
 
 def test_layouts_without_a_torso_keep_their_metres(make_set: MakeSet) -> None:
+    pytest.importorskip("torch")
+    from asma_trainer.data.batches import TrainingBatches
+
     assert fitted(make_set([2.0] * 3)).data.preprocess == ("fill", "centre", "scale")
     assert fitted(make_set([2.0] * 3, layout=LIMBS)).data.preprocess == ("fill", "centre")
     pixels = make_set([2.0] * 3, layout=LIMBS, units="pixels")
@@ -144,6 +145,9 @@ def test_layouts_without_a_torso_keep_their_metres(make_set: MakeSet) -> None:
 def test_any_set_is_trained_to_a_student(
     make_set: MakeSet, tmp_path: Path, seconds: list[float], options: dict[str, Any]
 ) -> None:
+    pytest.importorskip("torch")
+    from asma_trainer.training import train
+
     stages = ("pretrain", "finetune", "align", "distill", "baseline")
     few = {"pretrain.width": 16, "evaluate.probe_steps": 2, "student.people": "each"}
     few |= {f"{stage}.{key}": value for stage in stages for key, value in (("steps", 2), ("warmup", 0))}
