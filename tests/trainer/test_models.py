@@ -191,6 +191,7 @@ def test_valid_convolutions_see_their_receptive_field_and_nothing_else() -> None
 
 
 def test_strided_blocks_see_their_receptive_field_and_nothing_else() -> None:
+    torch.manual_seed(0)  # of every fourteen networks one lets nothing through: its units are all off
     network = shaken(STGCN(NTU, MIXED))
     field, stride = MIXED.receptive_field, MIXED.stride
     assert (field, stride) == (1 + 4 + 2 + 2 * 6 + 2 * 2, 4)
