@@ -108,9 +108,6 @@ def write_bundle(
     """
     _check_model(path, model)
     _check_golden(path, info, golden)
-    judged = {} if quality is None else quality.to_arrays()
-    if quality is not None:
-        QualityModel.from_arrays(judged, info.layout, info.preprocess.dims, len(info.labels))
     values = {
         **info.to_dict(),
         "format": FORMAT_VERSION,
@@ -124,12 +121,13 @@ def write_bundle(
             "report.json": json.dumps(dict(report), indent=1, allow_nan=False).encode(),
             "golden.npz": pack_arrays(golden),
             "card.md": card.encode(),
-            **({"quality.npz": pack_arrays(judged)} if judged else {}),
         }
-        if reference is not None:
-            members["reference.npz"] = pack_arrays(reference.to_arrays())
+        optional = {"quality.npz": quality, "reference.npz": reference}
+        members |= {name: pack_arrays(part.to_arrays()) for name, part in optional.items() if part is not None}
     except (TypeError, ValueError) as error:
         raise _refuse(path, "finite JSON values in provenance and report", str(error)) from error
+    _quality(members.get("quality.npz"), info)
+    _reference(members.get("reference.npz"), info)
     for name, content in members.items():
         if len(content) > MEMBER_LIMITS[name]:
             raise _refuse(path, f"{name} of at most {MEMBER_LIMITS[name]} bytes", f"{len(content)} bytes")

@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from asma_edge.errors import TeachError
 from asma_edge.feature_space import FeatureSpace, direction
+from asma_edge.plain_text import LONGEST_LABEL
 from asma_edge.skeleton import FloatArray
 
 MAX_TAUGHT = 100
 MAX_EXAMPLES = 10
 MAX_AMBIENT = 256  # windows
-MAX_NAME = 200  # characters
 _RARE = 0.01  # share of ambient motion that is so like a taught class; of reference windows so unlike their own
 _BEYOND = 0.05  # cosines beyond the largest margin of the reference: people who are new to the model differ more
 _SURE = 0.1  # cosines beyond the threshold at which the score is 1
@@ -162,11 +162,11 @@ def check_name(name: object, taken: Sequence[str]) -> None:
     Raises:
         TeachError: it is no name, or one that is taken.
     """
-    usable = isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip()
+    usable = isinstance(name, str) and 0 < len(name) <= LONGEST_LABEL and name.isprintable() and name == name.strip()
     if not usable or name in taken:
         raise TeachError(
             "unusable name of a taught class",
-            expected=f"1 to {MAX_NAME} printable characters that name no class yet",
-            got=repr(name)[:MAX_NAME] + (", which there is" if usable else ""),
+            expected=f"1 to {LONGEST_LABEL} printable characters that name no class yet",
+            got=repr(name)[:LONGEST_LABEL] + (", which there is" if usable else ""),
             hint="forget the old class first, or choose another name",
         )

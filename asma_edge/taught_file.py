@@ -20,7 +20,7 @@ from asma_edge.archive import pack, unpack
 from asma_edge.arrays import pack_arrays, unpack_arrays
 from asma_edge.errors import AsmaError, TeachError
 from asma_edge.feature_space import FeatureSpace, unit
-from asma_edge.files import atomic_file
+from asma_edge.files import atomic_file, open_regular
 from asma_edge.taught import MAX_AMBIENT, MAX_EXAMPLES, MAX_TAUGHT, Rows, Taught, check_name
 
 FORMAT = 1
@@ -56,7 +56,7 @@ def load_taught(path: str | Path, space: FeatureSpace, labels: tuple[str, ...], 
     """
     path, most = Path(path), sum(_LIMITS.values())
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(most + 1)
     except OSError as error:
         raise _refuse(path, "a file that `asma-edge teach` wrote", error.strerror or type(error).__name__) from error
@@ -78,8 +78,7 @@ def load_taught(path: str | Path, space: FeatureSpace, labels: tuple[str, ...], 
         return _taught(said["names"], arrays, space, labels)
     except TeachError:
         raise
-    except (AsmaError, ValueError, KeyError, TypeError, RecursionError, EOFError, NotImplementedError, OSError,
-            RuntimeError, struct.error, zlib.error) as error:  # fmt: skip
+    except (AsmaError, ValueError, KeyError, TypeError, RecursionError, struct.error, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise _refuse(path, "well-formed parts", f"{type(error).__name__}: {reason}") from error
 

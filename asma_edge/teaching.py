@@ -39,13 +39,7 @@ class Teacher:
         Raises:
             TeachError: there are none or too many, one is too short or too long, or two are the same recording.
         """
-        if not 1 <= len(examples) <= MAX_EXAMPLES:
-            raise TeachError(
-                "unusable number of examples",
-                expected=f"1 to {MAX_EXAMPLES} recordings of the movement",
-                got=str(len(examples)),
-                hint="three to five are a good number",
-            )
+        check_count(len(examples))
         for number, (_, seconds) in enumerate(examples, 1):
             if not SHORTEST <= seconds <= LONGEST:
                 raise TeachError(
@@ -76,6 +70,21 @@ class Teacher:
         info = self._info
         outputs = [window_outputs(info, self._model, *window) for window in _windows(frames, info.window, most)]
         return self._space(np.stack(outputs)[..., len(info.labels) :])
+
+
+def check_count(examples: int) -> None:
+    """Whether so many examples can teach a class.
+
+    Raises:
+        TeachError: they are none or too many.
+    """
+    if not 1 <= examples <= MAX_EXAMPLES:
+        raise TeachError(
+            "unusable number of examples",
+            expected=f"1 to {MAX_EXAMPLES} recordings of the movement",
+            got=str(examples),
+            hint="three to five are a good number",
+        )
 
 
 def _windows(frames: FloatArray, size: int, most: int) -> Iterator[tuple[FloatArray, FloatArray | None]]:

@@ -25,10 +25,11 @@ from asma_edge.fusion import FUSED
 from asma_edge.preprocess import Preprocessor
 from asma_edge.skeleton import get_layout
 from asma_trainer.curate.pool import PoolSettings, pool_datasets
-from asma_trainer.data.dataset import UNLABELLED, IntArray, PreparedDataset
+from asma_trainer.data.dataset import CORRECT, UNKNOWN, UNLABELLED, IntArray, PreparedDataset
 from asma_trainer.data.labels import labelled_clips, labelled_split
 from asma_trainer.data.windows import bodies, preprocess_spec, whole_clip
 from asma_trainer.engine.compute import Compute
+from asma_trainer.errors import DataError
 from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import top1
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
@@ -61,7 +62,6 @@ _OF_SET: dict[str, dict[str, Any]] = {
     "nw_ucla": {"data.sampling": "clip", "data.preprocess": ["fill", "centre", "scale", "view"]},
 }
 _BY_CORRECTNESS = ("ui_prmd",)
-_INCORRECT = "_inc"  # ends the names of UI-PRMD's clips that were performed incorrectly
 _RIDGE_FRAMES = 32
 _RIDGE_ALPHA = 10.0
 
@@ -91,8 +91,19 @@ def prepare(sources: Sequence[PreparedDataset], name: str, out: Path) -> tuple[P
 
 
 def by_correctness(dataset: PreparedDataset) -> PreparedDataset:
-    """Each class in two: performed correctly, and incorrectly, as the names of the clips say."""
-    info, wrong = dataset.info, np.char.endswith(dataset.name, _INCORRECT)
+    """Each class in two: performed correctly, and incorrectly.
+
+    Raises:
+        DataError: the data set does not say which.
+    """
+    if (dataset.correctness == UNKNOWN).any():
+        raise DataError(
+            f"'{dataset.path}' does not say of all clips whether they were done correctly",
+            expected="clips whose correctness is known",
+            got=f"{int((dataset.correctness == UNKNOWN).sum())} clips without",
+            hint="import the data set again",
+        )
+    info, wrong = dataset.info, dataset.correctness != CORRECT
     label = np.where(dataset.label == UNLABELLED, UNLABELLED, 2 * dataset.label + wrong)
     classes = tuple(f"{name}{how}" for name in info.classes for how in ("", ", incorrect"))
     mirror = tuple(2 * label + wrong for label in info.mirror_labels for wrong in (0, 1))

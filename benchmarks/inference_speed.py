@@ -47,8 +47,8 @@ from rivals import SGN, CoSTGCN, EfficientGCN
 from students import alone, random_student
 from torch import nn
 
-from asma_converters import convert
-from asma_edge.bundle import read_bundle
+from asma_converters import ConversionReport, convert
+from asma_edge.bundle import Bundle, read_bundle
 from asma_edge.errors import AsmaError
 from asma_edge.runtime import Runtime
 from asma_edge.skeleton import FloatArray
@@ -92,10 +92,7 @@ def teachers_times(student: StudentFile, recipes: Sequence[str], repeats: int) -
     """{recipe: medians of a clip of all streams by its teacher in PyTorch and by the int8 student, in turns}."""
     clips = one_clip(student)
     tensors = [torch.from_numpy(values) for values in clips.values()]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
-        int8 = litert_call(read_bundle(path).model, clips, 1)
+    int8 = litert_call(_converted(student)[1].model, clips, 1)
     found: dict[str, dict[str, Any]] = {}
     for name in recipes:
         network = AllTeachers(student, load_recipe(name))
@@ -112,10 +109,7 @@ def teachers_times(student: StudentFile, recipes: Sequence[str], repeats: int) -
 def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
     """Medians and least times of the clip in int8 and in PyTorch and, where there is one, of the stream's new frame."""
     clips = one_clip(student)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
-        bundle = read_bundle(path)
+    report, bundle = _converted(student)
     runtime = Runtime(bundle, num_threads=1)
     clip = runtime.clip_model()
     single = {name: values[0] for name, values in clips.items()}
@@ -143,6 +137,14 @@ def measure(student: StudentFile, repeats: int) -> dict[str, Any]:
         "macs": report.macs,
         "bundle_bytes": report.file_bytes,
     }
+
+
+def _converted(student: StudentFile) -> tuple[ConversionReport, Bundle]:
+    """The student in int8, whatever its quality."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        report = convert(student, path, max_drop_points=100.0, min_agreement=0.0, min_accuracy=0.0)
+        return report, read_bundle(path)
 
 
 def _frame_call(runtime: Runtime, clip: Mapping[str, FloatArray]) -> Callable[[], object]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from asma_edge.cli.shared import OK, Commands, add_command, print_json
 from asma_edge.cli.signals import Stoppable, stopped_by_signals
 from asma_edge.cli.watch import Reporter, add_source, load_recognizer, open_poses, say
-from asma_edge.errors import TeachError
 from asma_edge.examples import Example, ExampleRecorder, read_recordings
 from asma_edge.files import check_output
 from asma_edge.recognizer import Recognizer
 from asma_edge.sources import PoseFrame, SourceError, open_source
 from asma_edge.taught import MAX_EXAMPLES, check_name
+from asma_edge.teaching import check_count
 
 
 def add(commands: Commands) -> None:
@@ -37,13 +37,7 @@ def add(commands: Commands) -> None:
 def _teach(options: argparse.Namespace) -> int:
     path = options.taught or options.model.with_suffix(".taught")
     check_output(path, [options.model, *map(Path, (options.source, *options.ambient))])
-    if not 1 <= options.examples <= MAX_EXAMPLES:
-        raise TeachError(
-            "unusable number of examples",
-            expected=f"1 to {MAX_EXAMPLES}",
-            got=str(options.examples),
-            hint="leave --examples out for five",
-        )
+    check_count(options.examples)
     recognizer, estimator = load_recognizer(options)
     if path.exists():
         recognizer.load_taught(path)

@@ -69,10 +69,10 @@ def test_ridge_knows_movements_that_differ_in_place(tmp_path: Path) -> None:
 
 
 def test_correctness_doubles_the_classes(waves: PreparedDataset) -> None:
-    names = np.array([f"{name}{'_inc' if n % 2 else ''}" for n, name in enumerate(waves.name)])
+    correctness = np.arange(len(waves)) % 2 + 1
     label = waves.label.copy()
     label[3] = UNLABELLED
-    split = by_correctness(dataclasses.replace(waves, name=names, label=label))
+    split = by_correctness(dataclasses.replace(waves, correctness=correctness, label=label))
     assert split.info.classes == ("slow", "slow, incorrect", "left", "left, incorrect", "right", "right, incorrect")
     assert split.info.mirror_labels == (0, 1, 4, 5, 2, 3)
     assert split.label[:4].tolist() == [0, 3, 4, UNLABELLED]

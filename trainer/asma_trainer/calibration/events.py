@@ -16,10 +16,11 @@ import numpy.typing as npt
 from asma_edge import Recognizer
 from asma_edge.buffer import resample
 from asma_edge.bundle_info import BundleInfo
+from asma_edge.clips import ClipReader
 from asma_edge.decision import Decider, DecisionSettings
 from asma_edge.fusion import fuse
 from asma_edge.gate import MotionGate
-from asma_edge.poses import PoseReader, never_seen
+from asma_edge.poses import PoseReader
 from asma_edge.preprocess import Preprocessor
 from asma_edge.repetitions import Repetition, RepetitionCounter
 from asma_edge.skeleton import FloatArray
@@ -77,13 +78,9 @@ def prepare(recording: Recording, info: BundleInfo, reader: PoseReader) -> tuple
     Raises:
         PoseError: the poses do not fit, or never show anybody.
     """
-    poses = reader.read_clip(recording.poses)
-    seen = reader.seen(poses)
-    if not seen.any():
-        raise never_seen()
-    first = int(seen.argmax())
-    late = first / recording.fps
-    frames = Preprocessor(info.preprocess, info.layout)(resample(poses[first:], recording.fps, info.fps))
+    poses = ClipReader(reader, info).read(recording.poses)
+    late = (len(recording.poses) - len(poses)) / recording.fps
+    frames = Preprocessor(info.preprocess, info.layout)(resample(poses, recording.fps, info.fps))
     return frames, [replace(a, start=a.start - late, end=a.end - late) for a in recording.actions]
 
 

@@ -16,21 +16,16 @@ from asma_trainer.synthetic import project
 
 def add_parsers(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add the commands to those of ``asma-data``; ``shared`` has the options of all."""
-    command = commands.add_parser("project", parents=[shared], help=project.SUMMARY, description=project.SUMMARY)
-    command.set_defaults(run=_project)
-    _project_arguments(command)
-    command = commands.add_parser("pool", parents=[shared], help=pool.SUMMARY, description=pool.__doc__)
-    command.set_defaults(run=_pool)
-    _pool_arguments(command)
-    command = commands.add_parser("sides", parents=[shared], help=sides.SUMMARY, description=sides.__doc__)
-    command.set_defaults(run=_sides)
-    _sides_arguments(command)
-    command = commands.add_parser("others", parents=[shared], help=others.SUMMARY, description=others.__doc__)
-    command.set_defaults(run=_others)
-    _others_arguments(command)
-    command = commands.add_parser("label", parents=[shared], help=label.SUMMARY, description=label.__doc__)
-    command.set_defaults(run=_label)
-    _label_arguments(command)
+    for name, text, description, run, add_arguments in (
+        ("project", project.SUMMARY, project.SUMMARY, _project, _project_arguments),
+        ("pool", pool.SUMMARY, pool.__doc__, _pool, _pool_arguments),
+        ("sides", sides.SUMMARY, sides.__doc__, _sides, _sides_arguments),
+        ("others", others.SUMMARY, others.__doc__, _others, _others_arguments),
+        ("label", label.SUMMARY, label.__doc__, _label, _label_arguments),
+    ):
+        command = commands.add_parser(name, parents=[shared], help=text, description=description)
+        command.set_defaults(run=run)
+        add_arguments(command)
 
 
 def _project(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from asma_trainer.data.dataset import DatasetInfo, PreparedDataset
+from asma_trainer.data.dataset import UNKNOWN, DatasetInfo, PreparedDataset
 from asma_trainer.data.splits import with_validation
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
@@ -276,14 +276,8 @@ def _windows(
         poses = clip[start + int(seen[0]) : start + int(seen[-1]) + 1]
         if label == settings.idle and len(poses) < settings.min_idle * fps:
             continue
-        yield Clip(
-            poses=poses,
-            label=classes.index(label),
-            name=f"{source.name[number]}/{index:04d}",
-            subject=int(source.subject[number]),
-            camera=int(source.camera[number]),
-            setup=int(source.setup[number]),
-        )
+        name = f"{source.name[number]}/{index:04d}"
+        yield Clip.of(source, number, poses=poses, label=classes.index(label), name=name, correctness=UNKNOWN)
 
 
 def _pauses(actions: list[_Segment], length: int, fps: float, settings: LabelSettings) -> Iterator[tuple[int, int]]:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout
-from asma_trainer.data.dataset import FIELDS, IntArray, PreparedDataset
+from asma_trainer.data.dataset import IntArray, PreparedDataset
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 
@@ -103,8 +103,7 @@ def add_others(
     training = np.isin(np.arange(len(source)), source.splits.get("train", []))
     with DatasetWriter(out, info, 1) as writer:
         for number in range(len(source)):
-            fields = {name: int(getattr(source, name)[number]) for name in FIELDS}
-            writer.add(Clip(source.clip(number), name=str(source.name[number]), **fields))
+            writer.add(Clip.of(source, number))
         for person in watch(iter(people.tolist())):
             rng = np.random.default_rng((settings.seed, person))
             theirs = source.subject == person
@@ -176,8 +175,13 @@ def _eased(frames: IntArray, times: Array, keys: Array) -> Array:
     """Postures at frames, from one key to the next as a limb moves: it starts and ends at rest."""
     place = np.clip(np.searchsorted(times, frames, side="right") - 1, 0, len(times) - 2)
     part = (frames - times[place]) / (times[place + 1] - times[place])
-    part = (part * part * (3 - 2 * part))[:, None, None]
+    part = _ease(part)[:, None, None]
     return np.asarray((1 - part) * keys[place] + part * keys[place + 1])
+
+
+def _ease(part: Array) -> Array:
+    """How far a limb is on its way, 0 to 1, after these parts of the time."""
+    return np.asarray(part * part * (3 - 2 * part))
 
 
 def _begun(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator) -> Array:
@@ -246,7 +250,7 @@ def _to_and_fro(clip: Array, frames: int) -> Array:
 
 def _roaming(poses: Array, rng: np.random.Generator) -> Array:
     """The person turns about the vertical axis, around where it stands, and goes somewhere."""
-    progress = _eased(np.arange(len(poses)), np.array([0.0, len(poses)]), np.array([0.0, 1.0])[:, None, None])[:, 0, 0]
+    progress = _ease(np.arange(len(poses)) / len(poses))
     angle = np.deg2rad(rng.uniform(-_TURN, _TURN)) * progress
     step = np.array([rng.uniform(-_WALK, _WALK), 0.0, rng.uniform(-_WALK, _WALK)])
     return np.asarray(_turned(poses, angle) + progress[:, None, None] * step)

@@ -92,8 +92,10 @@ def pool_datasets(
                     continue
                 poses = _poses(source, number, info, writer.people, settings.fps is not None)
                 numbers = {field: _number(source, field, number, moved[name][field]) for field in _NUMBERED}
-                numbers["correctness"] = int(source.correctness[number])
-                places[name][number] = writer.add(Clip(poses, label, f"{name}/{source.name[number]}", **numbers))
+                clip = Clip.of(
+                    source, number, poses=poses, label=label, name=f"{name}/{source.name[number]}", **numbers
+                )
+                places[name][number] = writer.add(clip)
             for split, clips in _splits(sets, places).items():
                 writer.split(split, clips)
         (folder / "card.md").write_text(_card(sets, info, moved, places), encoding="utf-8")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from asma_edge.skeleton import FloatArray
-from asma_trainer.data.dataset import FIELDS, PreparedDataset
+from asma_trainer.data.dataset import UNLABELLED, PreparedDataset
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 
@@ -60,9 +60,7 @@ def tell_sides(
             if name in classes:
                 left, right = travel(poses[:, 0, first]), travel(poses[:, 0, second])
                 name = f"{name} {SIDES[int(right >= left)]}"
-            fields = {field: int(getattr(source, field)[number]) for field in FIELDS if field != "label"}
-            label = -1 if name is None else names.index(name)
-            writer.add(Clip(poses, label, str(source.name[number]), **fields))
+            writer.add(Clip.of(source, number, label=UNLABELLED if name is None else names.index(name)))
         for split, clips in source.splits.items():
             writer.split(split, clips)
 

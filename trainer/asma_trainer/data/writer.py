@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray
-from asma_trainer.data.dataset import FIELDS, FORMAT_VERSION, UNLABELLED, DatasetInfo, IntArray
+from asma_trainer.data.dataset import FIELDS, FORMAT_VERSION, UNLABELLED, DatasetInfo, IntArray, PreparedDataset
 from asma_trainer.errors import DataError
 from asma_trainer.files import atomic_folder
 
@@ -39,6 +39,12 @@ class Clip:
     camera: int = -1
     setup: int = -1
     correctness: int = -1
+
+    @classmethod
+    def of(cls, source: PreparedDataset, number: int, **changes: Any) -> Clip:
+        """A clip of a prepared data set with all that is known of it, but for ``changes``, {attribute: value}."""
+        numbers = {name: int(getattr(source, name)[number]) for name in FIELDS}
+        return cls(**{"poses": source.clip(number), "name": str(source.name[number]), **numbers, **changes})
 
 
 class DatasetWriter:

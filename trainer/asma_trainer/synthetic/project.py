@@ -180,15 +180,8 @@ def _view(
         seen = estimate(pixels, depth, target, (camera.width, camera.height), noise)
     else:
         seen = np.concatenate([pixels, np.where(np.isnan(depth), np.nan, 1.0)[..., None]], axis=-1)
-    return Clip(
-        poses=seen.astype(np.float32),
-        label=int(source.label[number]),
-        name=f"{source.name[number]}@{camera.name}",
-        subject=int(source.subject[number]),
-        camera=index,
-        setup=int(source.setup[number]),
-        correctness=int(source.correctness[number]),
-    )
+    name = f"{source.name[number]}@{camera.name}"
+    return Clip.of(source, number, poses=seen.astype(np.float32), name=name, camera=index)
 
 
 def _varied(poses: Array, layout: Layout, random: np.random.Generator) -> Array:
