@@ -5,8 +5,8 @@ to it. So repetitions are read off the body itself. It leaves a posture, goes as
 excursion is the distance of the pose from the posture it left (root mean square over joints, in body sizes). A
 repetition is complete where the excursion, having gone back by most of its peak, turns or comes to rest; the pose there
 is the posture that the next one leaves. So the posture may drift, and no pace, amplitude or joint has to be known.
-Which exercise it was is what the model thought most of the time; where the bundle has a `QualityModel`, it says how
-likely that exercise was done correctly.
+Which exercise it was is what the model thought on average, from its start until it is known to be complete; where the
+bundle has a `QualityModel`, it says how likely that exercise was done correctly.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Repetition:
         label: of the class that scored highest on average; None where that is too little to name it.
         t_start: seconds at which the body left its posture: last within a tenth of its way.
         t_end: seconds at which it was back: within a tenth of its way again.
-        score: mean raw score of the label's class from start to end, 0 to 1; where the label is None, of the highest.
+        score: mean raw score of the label's class from the start until the repetition is reported, 0 to 1; where the
+            label is None, of the highest.
         quality: how likely the exercise was done correctly, 0 to 1, see `QualityModel.score`; None where the bundle
             does not judge it, or where the label is None.
     """
@@ -208,7 +209,8 @@ class RepetitionCounter:
         self._peaks.append(self._peak)
         self._completed_at = t_end
         moments = [moment for moment in path if t_start <= moment.t <= t_end]
-        scores = [moment.scores for moment in moments if moment.scores is not None]
+        # A window looks back: what the model says just after the end is of this movement, too.
+        scores = [moment.scores for moment in path if moment.t >= t_start and moment.scores is not None]
         best, score = self._name(np.mean(scores, axis=0)) if scores else (None, 0.0)
         label = None if best is None else self._labels[best]
         quality = None
