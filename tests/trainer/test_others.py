@@ -99,17 +99,23 @@ def test_what_is_lent_is_done_by_the_persons_own_limbs() -> None:
     assert np.ptp(stays[:, LEFT, 1]) > 0.2
 
 
-def test_who_does_none_of_the_classes_gets_no_others(tmp_path: Path) -> None:
-    info = DatasetInfo(BODY, 10.0, "metres", ("raise", "other"), (0, 1))
+def test_who_does_none_of_the_classes_gets_them_and_no_others(tmp_path: Path) -> None:
+    """Eight clips of one class and three of another are lent by the person of the same half, never by who is tested."""
+    info = DatasetInfo(BODY, 10.0, "metres", ("raise", "other", "bow"), (0, 1, 2))
     with DatasetWriter(tmp_path / "a", info, 1) as writer:
-        for subject, label in ((3, 0), (5, 1)):
+        for subject, label in (*[(3, 0)] * 8, *[(3, 2)] * 3, (5, 1), (7, 1), (8, 0)):
             poses = np.random.default_rng(subject).normal(size=(12, 1, BODY.num_joints, 3)).astype(np.float32)
-            writer.add(Clip(poses, label, str(subject), subject))
-        writer.split("train", np.arange(2))
+            writer.add(Clip(poses, label, f"{len(writer)}", subject))
+        writer.split("train", np.arange(12))
+        writer.split("test", np.array([12, 13]))
     assert main(["others", str(tmp_path / "a"), str(tmp_path / "b"), "--each", "6"]) == 0
     made = PreparedDataset.open(tmp_path / "b")
-    assert made.label.tolist() == [0, 1, *[1] * 6]
-    assert made.subject.tolist() == [3, 5, *[3] * 6]
+    added = {person: made.label[14:][made.subject[14:] == person].tolist() for person in (3, 5, 7, 8)}
+    assert added[3] == added[8] == [1] * 6
+    assert sorted(added[5]) == [0, 0, 0, 2, 2, 2]
+    assert added[7] == [0]
+    assert (made.splits["train"] >= 14).sum() == 12
+    assert (made.splits["test"] >= 14).sum() == 7
 
 
 def test_missing_coordinates_stay_missing() -> None:

@@ -9,9 +9,10 @@ postures that the same sensor saw of the same person, in an order and at a pace 
 - lent: what somebody else does in a clip that the class has already, such as a made-up person who walks, done by this
   person's limbs and seen with its sensor's noise. Else people would be told apart rather than movements.
 
-In half of them the person turns and walks about meanwhile. Every person who does any of the classes gets as many. They
-are in ``train``, ``test``, ``train-fit`` and ``train-val`` where the person is; other splits, as those of one set of a
-pool, stay.
+In half of them the person turns and walks about meanwhile. Every person who does any of the classes gets as many. Who
+does none of them, such as a made-up person all of whose clips are of the new class, gets as many of the classes, lent
+by those who do them: no body is a reason to say "none of them". Clips are in ``train``, ``test``, ``train-fit`` and
+``train-val`` where the person is; other splits, as those of one set of a pool, stay.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asma_edge.skeleton import FloatArray, Layout
-from asma_trainer.data.dataset import IntArray, PreparedDataset
+from asma_trainer.data.dataset import UNKNOWN, IntArray, PreparedDataset
 from asma_trainer.data.writer import Clip, DatasetWriter
 from asma_trainer.errors import DataError
 
@@ -91,6 +92,7 @@ def add_others(
             got=f"up to {source.people} people a frame" if source.people != 1 else "clips without a subject",
             hint="import it with subjects, and with --people 1",
         )
+    bystanders = np.setdiff1d(source.subject[source.label == given], [*people, UNKNOWN])
     info = source.info
     if settings.label not in info.classes:
         info = replace(
@@ -104,19 +106,39 @@ def add_others(
     with DatasetWriter(out, info, 1) as writer:
         for number in range(len(source)):
             writer.add(Clip.of(source, number))
-        for person in watch(iter(people.tolist())):
+        for person in watch(iter([*people.tolist(), *bystanders.tolist()])):
             rng = np.random.default_rng((settings.seed, person))
             theirs = source.subject == person
-            beside = (training == training[theirs].any()) & ~theirs & (source.label == given)
-            lenders = rng.permutation(np.flatnonzero(beside))[: settings.each]
-            own, lent = ([source.clip(int(n))[:, 0] for n in clips] for clips in (np.flatnonzero(theirs), lenders))
-            made = others_of(own, info.fps, settings.each, rng, lent, info.layout)
+            beside = (training == training[theirs].any()) & ~theirs
+            own = [source.clip(int(n))[:, 0] for n in np.flatnonzero(theirs)]
+            if person in people:
+                lenders = rng.permutation(np.flatnonzero(beside & (source.label == given)))[: settings.each]
+                lent = [source.clip(int(n))[:, 0] for n in lenders]
+                labels = [label] * settings.each
+                made = others_of(own, info.fps, settings.each, rng, lent, info.layout)
+            else:
+                doing = np.flatnonzero(beside & (source.label >= 0) & (source.label != given))
+                lenders = _of_all_classes(doing, source.label, settings.each, rng)
+                labels = source.label[lenders].tolist()
+                lent = [source.clip(int(n))[:, 0] for n in lenders]
+                made = [_lent(motion, _any(own, rng), info.layout).astype(np.float32) for motion in lent]
             added[person] = np.array(
-                [writer.add(Clip(poses, label, f"{settings.label}/{person}/{len(writer)}", person)) for poses in made]
+                [
+                    writer.add(Clip(poses, number, f"{info.classes[number]}/{person}/{len(writer)}", person))
+                    for number, poses in zip(labels, made, strict=True)
+                ],
+                dtype=np.int64,
             )
         for name, clips in source.splits.items():
             more = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
             writer.split(name, np.concatenate([clips, *more]) if name in _SPLITS else clips)
+
+
+def _of_all_classes(clips: IntArray, label: IntArray, count: int, rng: np.random.Generator) -> IntArray:
+    """At most ``count`` of the clips, drawn so that the classes have as many, or all they have."""
+    clips = rng.permutation(clips)
+    turn = np.array([(label[clips[:place]] == label[clip]).sum() for place, clip in enumerate(clips)], dtype=np.int64)
+    return clips[np.argsort(turn, kind="stable")[:count]]
 
 
 def others_of(
@@ -195,7 +217,7 @@ def _standing(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator)
     return _to_and_fro(clip[: max(2, round(0.15 * fps))], _frames(fps, rng))
 
 
-def _lent(motion: Array, own: Array, layout: Layout) -> Array:
+def _lent(motion: FloatArray | Array, own: Array, layout: Layout) -> Array:
     """What ``motion`` (T, V, 3) shows, done from the posture in which ``own`` begins, with its bones and its noise.
 
     Every bone is turned as the other's turns, from where the other's is at first, in a body that faces the same way.
@@ -214,10 +236,10 @@ def _lent(motion: Array, own: Array, layout: Layout) -> Array:
     return made + _to_and_fro(own - steady, len(motion))
 
 
-def _steadied(clip: Array) -> Array:
+def _steadied(clip: FloatArray | Array) -> Array:
     """(T, V, 3) without noise, and without gaps where a joint is ever seen."""
     half = _STEADY // 2
-    filled = clip.copy()
+    filled = clip.astype(np.float64)
     for joint in range(clip.shape[1]):
         seen = np.flatnonzero(np.isfinite(clip[:, joint]).all(axis=-1))
         if len(seen):

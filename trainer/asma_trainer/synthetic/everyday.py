@@ -80,6 +80,17 @@ def _turn(t: Array, rng: np.random.Generator) -> list[Key]:
     return keys
 
 
+def _arms_held(t: Array, rng: np.random.Generator) -> list[Key]:
+    """Walks or turns about, hands behind the back, on the hips, in the pockets, or crossed."""
+    held = both(arm=rng.uniform(-50, 35), arm_az=rng.uniform(-40, 60), arm_twist=rng.uniform(-60, 60),
+                elbow=rng.uniform(0, 120))  # fmt: skip
+    keys = _turn(t, rng) if rng.random() < 0.4 else _walk(t, rng)
+    return [
+        (seconds, dict(channels) | {name: angle + rng.normal(0.0, 4.0) for name, angle in held.items()})
+        for seconds, channels in keys
+    ]
+
+
 def _sidestep(t: Array, rng: np.random.Generator) -> list[Key]:
     side, other = _SIDES if rng.random() < 0.5 else _SIDES[::-1]
     wide = both(leg_out=mix(t[0], 8, 24), knee=mix(t[1], 0, 14))
@@ -175,6 +186,7 @@ EVERYDAY: tuple[Action, ...] = (
     Action("walk", _walk),
     Action("run", _run),
     Action("carry", _carry),
+    Action("arms held", _arms_held),
     Action("turn around", _turn),
     Action("side steps", _sidestep),
     Action("pick up", _pick_up),
