@@ -138,6 +138,7 @@ class PageOutput:
             count = self._count(repetition.label)
             count["repetitions"] += 1
             count["last"] = round(repetition.duration, 2)
+            count["quality"] = None if repetition.quality is None else round(repetition.quality, 2)
             self.hub.publish("count", count)
 
     def _start(self, number: int | None, result: Result) -> None:
@@ -164,7 +165,9 @@ class PageOutput:
 
     def _count(self, label: str | None) -> dict[str, Any]:
         """Of one label; None: of repetitions that could not be named."""
-        return self._counts.setdefault(label, {"label": label, "actions": 0, "repetitions": 0, "last": None})
+        return self._counts.setdefault(
+            label, {"label": label, "actions": 0, "repetitions": 0, "last": None, "quality": None}
+        )
 
     def _people(
         self, t: float, poses: list[FloatArray], owned: dict[int | None, int], results: Results

@@ -3,7 +3,7 @@
 #
 #     examples/rehab/build.sh IRDS UI_PRMD OUT
 #
-# leaves OUT/rehab.tflite and, beside it, what it was made of. The same command continues what was interrupted.
+# leaves OUT/rehab.tflite, which judges repetitions, too, and beside it what it was made of. The same command continues what was interrupted.
 set -eu
 test $# -eq 3 || { sed -n '2,6p' "$0"; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,13 @@ test -d "$parts/synthetic" || asma-data synth "$parts/synthetic" --people 24 --r
 test -d "$parts/everyday" || asma-data synth "$parts/everyday" --everyday --people 30 --repeats 8 --recordings 0
 test -d "$parts/pool" || asma-data pool "$parts/irds" "$parts/ui_prmd" "$parts/synthetic" "$parts/everyday" "$parts/pool" \
     --layout body13 --labels "$here/classes.toml"
-test -d "$out/data" || asma-data others "$parts/pool" "$out/data" --each 80
+test -d "$out/data" || asma-data others "$parts/pool" "$out/data" --each 45
+# Other draws of what is none of the classes, for the thresholds of events.
+test -d "$parts/others" || asma-data others "$parts/pool" "$parts/others" --each 12 --seed 1
+test -d "$out/negatives" || asma-data pool "$parts/others" "$out/negatives" --layout body13 --labels "$here/negatives.toml"
 
 asma-train run --data "$out/data" --recipe rehab --out "$out/run"
-asma-convert "$out/run/student.pt" --output "$out/rehab.tflite"
+asma-convert "$out/run/student.pt" --output "$out/converted.tflite"
+asma-train quality "$out/converted.tflite" --data "$parts/pool" --split train --out "$out/judging.tflite"
+asma-train calibrate "$out/judging.tflite" --data "$out/data" --split train-val --negatives "$out/negatives" \
+    --false-events-per-hour 20 --out "$out/rehab.tflite"

@@ -231,7 +231,7 @@ def test_frames_are_thinned_out_but_actions_and_repetitions_are_not(recognizer: 
         label = recognizer.labels[index % 2]
         result = replace(one, t=t, label=label, t_start=t, event=event, score=0.9)
         if index % 50 == 7:
-            result = replace(result, repetition=Repetition(1, label, t - 1.25, t, 0.9))
+            result = replace(result, repetition=Repetition(1, label, t - 1.25, t, 0.9, 0.876))
         output.frame(PoseFrame(t, [pose], False, index), [(None, result)])
     frames = [values for kind, values in sent if kind == "frame"]
     assert 29 <= len(frames) <= 32
@@ -242,7 +242,7 @@ def test_frames_are_thinned_out_but_actions_and_repetitions_are_not(recognizer: 
     counts = {values["label"]: values for kind, values in sent if kind == "count"}
     assert sum(count["actions"] for count in counts.values()) == 40
     assert sum(count["repetitions"] for count in counts.values()) == 4
-    assert counts[recognizer.labels[1]]["last"] == 1.25
+    assert (counts[recognizer.labels[1]]["last"], counts[recognizer.labels[1]]["quality"]) == (1.25, 0.88)
 
 
 def test_what_a_viewer_is_told_first_is_bounded(recognizer: Recognizer) -> None:

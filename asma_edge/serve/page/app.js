@@ -167,13 +167,13 @@ function drawActions() {
 
 function drawCounts() {
   const sorted = [...counts.values()].sort((a, b) => (a.label === null) - (b.label === null));
-  const rows = sorted.map(({ label, actions: times, repetitions, last }) => {
+  const rows = sorted.map(({ label, actions: times, repetitions, last, quality }) => {
     const row = make("tr", "");
     const name = make("td", label === null ? "quiet" : colourOf(label));
     name.append(...(label === null ? ["not named"] : [make("span", "dot"), label]));
     row.append(
       name, make("td", "number", label === null ? "–" : String(times)), make("td", "number", repetitions ? String(repetitions) : "–"),
-      make("td", "number", last === null ? "–" : seconds(last)),
+      make("td", "number", last === null ? "–" : seconds(last)), make("td", "number", quality === null ? "–" : quality.toFixed(2)),
     );
     return row;
   });
