@@ -121,7 +121,7 @@ def add_others(
                 lenders = _of_all_classes(doing, source.label, settings.each, rng)
                 labels = source.label[lenders].tolist()
                 lent = [source.clip(int(n))[:, 0] for n in lenders]
-                made = [_lent(motion, _any(own, rng), info.layout).astype(np.float32) for motion in lent]
+                made = [_lent(motion, _any(own, rng), info.layout, exactly=True).astype(np.float32) for motion in lent]
             added[person] = np.array(
                 [
                     writer.add(Clip(poses, number, f"{info.classes[number]}/{person}/{len(writer)}", person))
@@ -217,10 +217,11 @@ def _standing(clips: Sequence[FloatArray], fps: float, rng: np.random.Generator)
     return _to_and_fro(clip[: max(2, round(0.15 * fps))], _frames(fps, rng))
 
 
-def _lent(motion: FloatArray | Array, own: Array, layout: Layout) -> Array:
+def _lent(motion: FloatArray | Array, own: Array, layout: Layout, *, exactly: bool = False) -> Array:
     """What ``motion`` (T, V, 3) shows, done from the posture in which ``own`` begins, with its bones and its noise.
 
-    Every bone is turned as the other's turns, from where the other's is at first, in a body that faces the same way.
+    Every bone is turned as the other's turns, from where the person's own is at first, in a body that faces the same
+    way; ``exactly``: from where the other's is, so that a movement which begins with bent arms is still that movement.
     """
     ends = layout.indices(("left_shoulder", "right_shoulder"))
     motion, steady = _steadied(motion), _steadied(own)
@@ -230,7 +231,8 @@ def _lent(motion: FloatArray | Array, own: Array, layout: Layout) -> Array:
     for parent, joint in _outwards(layout):
         bone, other = posture[joint] - posture[parent], body[joint] - body[parent]
         length, unit = np.linalg.norm(bone), max(float(np.linalg.norm(other)), 1e-6)
-        moved = bone + (motion[:, joint] - motion[:, parent] - other) * (length / unit)
+        turned = motion[:, joint] - motion[:, parent]
+        moved = turned if exactly else bone + (turned - other) * (length / unit)
         size = np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-6)
         made[:, joint] = made[:, parent] + moved * (length / size)
     return made + _to_and_fro(own - steady, len(motion))
