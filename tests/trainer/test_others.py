@@ -118,6 +118,28 @@ def test_who_does_none_of_the_classes_gets_them_and_no_others(tmp_path: Path) ->
     assert (made.splits["test"] >= 14).sum() == 7
 
 
+def test_a_class_is_lent_exactly_and_on_the_own_bones(tmp_path: Path) -> None:
+    """Somebody with arms as they hang gets the bent arm of who holds it bent from the first frame to the last."""
+    rng = np.random.default_rng(0)
+    hanging = np.cumsum(rng.uniform(0.1, 0.3, size=(BODY.num_joints, 3)), axis=0)
+    bent = 2 * hanging
+    bent[LEFT] += (0.4, 0.5, -0.2)
+    info = DatasetInfo(BODY, 10.0, "metres", ("bend", "other"), (0, 1))
+    with DatasetWriter(tmp_path / "a", info, 1) as writer:
+        for subject, label, body in ((3, 0, bent), (5, 1, hanging)):
+            writer.add(Clip(np.repeat(body[None, None], 20, axis=0).astype(np.float32), label, str(subject), subject))
+        writer.split("train", np.arange(2))
+    assert main(["others", str(tmp_path / "a"), str(tmp_path / "b"), "--each", "1"]) == 0
+    made = PreparedDataset.open(tmp_path / "b")
+    assert (made.subject[3], made.label[3]) == (5, 0)
+    limbs, theirs, own = (bones(poses) for poses in (made.clip(3)[:, 0], bent[None], hanging[None]))
+    length = np.linalg.norm(limbs, axis=-1, keepdims=True)
+    np.testing.assert_allclose(
+        limbs / length, (theirs / np.linalg.norm(theirs, axis=-1, keepdims=True)).repeat(20, 0), atol=1e-4
+    )
+    np.testing.assert_allclose(length[..., 0], np.linalg.norm(own, axis=-1).repeat(20, 0), rtol=1e-4)
+
+
 def test_missing_coordinates_stay_missing() -> None:
     clip = np.ones((9, BODY.num_joints, 3), np.float32)
     clip[:, 4] = np.nan
