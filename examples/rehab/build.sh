@@ -3,9 +3,10 @@
 #
 #     examples/rehab/build.sh IRDS UI_PRMD OUT
 #
-# leaves OUT/rehab.tflite, which judges repetitions, too, and beside it what it was made of. The same command continues what was interrupted.
+# leaves OUT/rehab.tflite, which judges repetitions, too, and beside it what it was made of. The same command continues what
+# was interrupted.
 set -eu
-test $# -eq 3 || { sed -n '2,6p' "$0"; exit 2; }
+test $# -eq 3 || { sed -n '2,7p' "$0"; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 irds=$(cd "$1" && pwd) ui_prmd=$(cd "$2" && pwd) out=$3
 parts=$out/parts
@@ -23,7 +24,7 @@ test -d "$parts/others" || asma-data others "$parts/pool" "$parts/others" --each
 test -d "$out/negatives" || asma-data pool "$parts/others" "$out/negatives" --layout body13 --labels "$here/negatives.toml"
 
 asma-train run --data "$out/data" --recipe rehab --out "$out/run"
-asma-convert "$out/run/student.pt" --output "$out/converted.tflite"
-asma-train quality "$out/converted.tflite" --data "$parts/pool" --split train --out "$out/judging.tflite"
-asma-train calibrate "$out/judging.tflite" --data "$out/data" --split train-val --negatives "$out/negatives" \
-    --false-events-per-hour 20 --out "$out/rehab.tflite"
+asma-convert "$out/run/student.pt" --output "$out/rehab.tflite"
+asma-train quality "$out/rehab.tflite" --data "$parts/pool" --split train --in-place
+asma-train calibrate "$out/rehab.tflite" --data "$out/data" --split train-val --negatives "$out/negatives" \
+    --false-events-per-hour 20 --in-place
