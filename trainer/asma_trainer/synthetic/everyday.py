@@ -32,12 +32,13 @@ def _gait(
     keys: list[Key] = []
     first = int(rng.integers(2))
     lean, turn = rng.uniform(0, 8), rng.uniform(-25, 25) if rng.random() < 0.5 else 0.0
+    back = rng.uniform(0.5, 1.3)  # some swing their arms behind them rather than before
     for number in range(steps):
         lead, rear = (_SIDES, _SIDES[::-1])[(number + first) % 2]
         base = {"yaw": turn * number, "pitch": lean} | both(arm_az=0.0, elbow=elbow)
         through = {f"{lead}_leg": 0.6 * thigh, f"{lead}_knee": knee, f"{rear}_leg": 2.0, f"{rear}_knee": 8.0}
         landed = {f"{lead}_leg": thigh, f"{lead}_knee": 0.2 * knee, f"{rear}_leg": -0.6 * thigh, f"{rear}_knee": 14.0}
-        arms = {f"{rear}_arm": swing, f"{lead}_arm": -0.7 * swing}
+        arms = {f"{rear}_arm": swing, f"{lead}_arm": -back * swing}
         twist = {"twist": 4.0 if lead == "left" else -4.0}
         keys += [(seconds / 2, base | through), (seconds / 2, base | landed | arms | twist)]
     return keys
@@ -46,14 +47,14 @@ def _gait(
 def _walk(t: Array, rng: np.random.Generator) -> list[Key]:
     steps = int(rng.integers(6, 12))
     return _gait(
-        steps, mix(t[0], 0.7, 0.4), mix(t[1], 14, 34), mix(t[2], 30, 70), mix(t[3], 2, 40), mix(t[4], 5, 50), rng
+        steps, mix(t[0], 0.7, 0.4), mix(t[1], 14, 46), mix(t[2], 30, 75), mix(t[3], 2, 60), mix(t[4], 5, 50), rng
     )
 
 
 def _run(t: Array, rng: np.random.Generator) -> list[Key]:
     steps = int(rng.integers(8, 16))
     return _gait(
-        steps, mix(t[0], 0.42, 0.24), mix(t[1], 25, 60), mix(t[2], 60, 115), mix(t[3], 15, 55), mix(t[4], 50, 110), rng
+        steps, mix(t[0], 0.42, 0.24), mix(t[1], 25, 60), mix(t[2], 60, 115), mix(t[3], 15, 70), mix(t[4], 20, 110), rng
     )
 
 
