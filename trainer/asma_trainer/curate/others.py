@@ -100,38 +100,46 @@ def add_others(
             classes=(*info.classes, settings.label),
             mirror_labels=(*info.mirror_labels, len(info.classes)),
         )
-    label = info.classes.index(settings.label)
     added: dict[int, IntArray] = {}
-    training = np.isin(np.arange(len(source)), source.splits.get("train", []))
     with DatasetWriter(out, info, 1) as writer:
         for number in range(len(source)):
             writer.add(Clip.of(source, number))
         for person in watch(iter([*people.tolist(), *bystanders.tolist()])):
-            rng = np.random.default_rng((settings.seed, person))
-            theirs = source.subject == person
-            beside = (training == training[theirs].any()) & ~theirs
-            own = [source.clip(int(n))[:, 0] for n in np.flatnonzero(theirs)]
-            if person in people:
-                lenders = rng.permutation(np.flatnonzero(beside & (source.label == given)))[: settings.each]
-                lent = [source.clip(int(n))[:, 0] for n in lenders]
-                labels = [label] * settings.each
-                made = others_of(own, info.fps, settings.each, rng, lent, info.layout)
-            else:
-                doing = np.flatnonzero(beside & (source.label >= 0) & (source.label != given))
-                lenders = _of_all_classes(doing, source.label, settings.each, rng)
-                labels = source.label[lenders].tolist()
-                lent = [source.clip(int(n))[:, 0] for n in lenders]
-                made = [_lent(motion, _any(own, rng), info.layout, exactly=True).astype(np.float32) for motion in lent]
+            made = _made_for(person, source, given, settings, person in people)
             added[person] = np.array(
-                [
-                    writer.add(Clip(poses, number, f"{info.classes[number]}/{person}/{len(writer)}", person))
-                    for number, poses in zip(labels, made, strict=True)
-                ],
+                [writer.add(Clip(poses, k, f"{info.classes[k]}/{person}/{len(writer)}", person)) for k, poses in made],
                 dtype=np.int64,
             )
         for name, clips in source.splits.items():
             more = [added[person] for person in np.unique(source.subject[clips]).tolist() if person in added]
             writer.split(name, np.concatenate([clips, *more]) if name in _SPLITS else clips)
+
+
+def _made_for(
+    person: int, source: PreparedDataset, given: int, settings: OthersSettings, performs: bool
+) -> list[tuple[int, FloatArray]]:
+    """(label, (T, V, 3)) of the clips that a person gets: of the class ``given`` for who performs any of the others,
+    else of the others, lent by people of the same half.
+    """
+    rng = np.random.default_rng((settings.seed, person))
+    training = np.isin(np.arange(len(source)), source.splits.get("train", []))
+    theirs = source.subject == person
+    beside = (training == training[theirs].any()) & ~theirs
+    own = [source.clip(int(n))[:, 0] for n in np.flatnonzero(theirs)]
+    if performs:
+        lenders = rng.permutation(np.flatnonzero(beside & (source.label == given)))[: settings.each]
+        lent = [source.clip(int(n))[:, 0] for n in lenders]
+        made = others_of(own, source.info.fps, settings.each, rng, lent, source.info.layout)
+        return [(given, poses) for poses in made]
+    doing = np.flatnonzero(beside & (source.label >= 0) & (source.label != given))
+    lenders = _of_all_classes(doing, source.label, settings.each, rng)
+    return [
+        (
+            int(source.label[n]),
+            _lent(source.clip(int(n))[:, 0], _any(own, rng), source.info.layout, exactly=True).astype(np.float32),
+        )
+        for n in lenders
+    ]
 
 
 def _of_all_classes(clips: IntArray, label: IntArray, count: int, rng: np.random.Generator) -> IntArray:
