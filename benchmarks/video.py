@@ -77,6 +77,7 @@ def draw(path: Path, seen: Seen, recognizer: Recognizer, title: str) -> None:
             strip.text(times[0] + place * step, 0.55 * step, f"{seen.frames[number][0]:.1f} s", ha="center")
         strip.set_aspect("equal")
         strip.axis("off")
+        strip.set_ylim(-0.6 * step, step)
         strip.set_title(title)
         for index in best:
             plot.plot(times, scores[:, index], label=recognizer.labels[index])
