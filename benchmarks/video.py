@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recognizer = Recognizer.load(options.model, layout=estimator.layout)
         check_fit(estimator, recognizer)
         seen = watch(recognizer, open_source(options.video, model=options.model, estimator=estimator))
-        if options.picture:
+        if options.picture and seen.scores:
             draw(options.picture, seen, recognizer, f"{Path(options.video).name}: {recognizer.info.name}")
     except AsmaError as error:
         print(f"video: {error}", file=sys.stderr)

@@ -17,7 +17,7 @@ test -d "$parts/ui_prmd" || asma-data sides "$ui_prmd" "$parts/ui_prmd" --classe
 test -d "$parts/synthetic" || asma-data synth "$parts/synthetic" --people 24 --repeats 3 --recordings 0
 test -d "$parts/everyday" || asma-data synth "$parts/everyday" --everyday --people 30 --repeats 8 --recordings 0
 test -d "$parts/pool" || asma-data pool "$parts/irds" "$parts/ui_prmd" "$parts/synthetic" "$parts/everyday" "$parts/pool" \
-    --layout body13 --labels "$here/classes.toml"
+    --layout body13 --labels "$here/classes.toml" --to-ship
 test -d "$out/data" || asma-data others "$parts/pool" "$out/data" --each 45
 # Other draws of what is none of the classes, for the thresholds of events.
 test -d "$parts/others" || asma-data others "$parts/pool" "$parts/others" --each 12 --seed 1

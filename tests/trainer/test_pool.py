@@ -280,6 +280,12 @@ def test_credits_and_licences_are_carried_and_the_strictest_is_named(
     out = pool(tmp_path / "free-only", *(PreparedDataset.open(tmp_path / name) for name in ("free", "again")))
     assert may_ship(out.info.licence)
     assert "may be shipped, with these credits" in (tmp_path / "free-only" / "card.md").read_text()
+    arguments = ["pool", *map(str, folders), str(tmp_path / "shipped"), "--layout", "body13", "--to-ship"]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert "strict' may not be shipped" in told
+    assert "CC BY-NC 4.0" in told
+    assert not (tmp_path / "shipped").exists()
     nested = pool(
         tmp_path / "nested", PreparedDataset.open(tmp_path / "out"), write(tmp_path / "own", licence="our own")
     )

@@ -11,6 +11,7 @@ from asma_trainer.cli.shared import progress, show
 from asma_trainer.curate import label, others, pool, sides
 from asma_trainer.curate.info import describe, describe_text, outcome_text
 from asma_trainer.data.dataset import PreparedDataset
+from asma_trainer.licences import check_may_ship
 from asma_trainer.synthetic import project
 
 
@@ -49,6 +50,9 @@ def _project(options: argparse.Namespace) -> int:
 
 def _pool(options: argparse.Namespace) -> int:
     sources = [PreparedDataset.open(path) for path in options.paths]
+    if options.to_ship:
+        for source in sources:
+            check_may_ship(f"what is learnt from '{source.path}'", source.info.licence)
     settings = pool.PoolSettings(get_layout(options.layout) if options.layout else None, options.fps, options.labels)
     total = sum(map(len, sources))
     remarks = pool.pool_datasets(sources, options.out, settings, watch=lambda clips: progress(clips, total))
@@ -133,6 +137,7 @@ def _pool_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, metavar="MAP", help="TOML or CSV (set, class, pooled) that merges classes"
     )
+    parser.add_argument("--to-ship", action="store_true", help="refuse sets whose licences are not known to allow that")
 
 
 def _sides_arguments(parser: argparse.ArgumentParser) -> None:
