@@ -34,8 +34,9 @@ from asma_trainer.evaluation.evaluator import Evaluator
 from asma_trainer.evaluation.metrics import top1
 from asma_trainer.evaluation.probes import linear_probe, nearest_neighbour
 from asma_trainer.evaluation.scores import Scores, encoder_features, with_fused
-from asma_trainer.recipe.recipe import Recipe, load_recipe
+from asma_trainer.recipe.recipe import Recipe, build_recipe, read_recipe
 from asma_trainer.recipe.sections import LabelsConfig
+from asma_trainer.recipe.values import override_value
 from asma_trainer.run import Run
 from asma_trainer.stages.align import trained_teacher
 from asma_trainer.stages.finetune import Finetuning
@@ -129,6 +130,7 @@ class Trial:
         folder: of all runs of the set.
         seed: draws the labelled clips; of what learns from them.
         encoders_seed: of the encoders before they see labels.
+        settings: ``section.key=value`` of the recipe that all runs share, such as ``pretrain.method=pstl``.
     """
 
     name: str
@@ -140,11 +142,12 @@ class Trial:
     streams: tuple[str, ...]
     budget: Budget
     compute: Compute
+    settings: tuple[str, ...] = ()
 
     def recipe(self, stages: Sequence[str], clips: int = ALL_CLIPS, more: Mapping[str, Any] | None = None) -> Recipe:
         """Settings of a run that sees the labels of so many clips a class; the same ones whatever else it does."""
         steps = self.budget
-        return load_recipe(
+        values = read_recipe(
             RECIPE,
             {
                 **_COMMON, "data.train": training_split(self.dataset, self.name), **_OF_SET.get(self.name, {}),
@@ -154,6 +157,9 @@ class Trial:
                 **_schedule("distill", steps.student), **_schedule("baseline", steps.student), **(more or {}),
             },
         )  # fmt: skip
+        for setting in self.settings:
+            override_value(values, setting)
+        return build_recipe(values)
 
     def labelled(self, clips: int) -> IntArray:
         """The training clips that keep their labels."""

@@ -10,7 +10,7 @@ as well, continues where it was interrupted.
 
     python benchmarks/label_efficiency.py --data data/irds data/ui_prmd data/utd_mhad data/nw_ucla
         --more data/bandai_motion [--counts 1 2 5 10 all] [--tuned 1 2 10 all] [--students 2 10] [--steps 300 1500]
-        [--seeds 0 1 2] [--plot docs/images/label-efficiency-SET.svg]
+        [--seeds 0 1 2] [--set pretrain.method=pstl] [--plot docs/images/label-efficiency-SET.svg]
 """
 
 from __future__ import annotations
@@ -173,6 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--streams", nargs="+", default=["joint"], help="default: joint")
     parser.add_argument("--pretrain-steps", type=int, default=Budget.pretrain, help="of 32 clips (%(default)s)")
     parser.add_argument("--student-steps", type=int, default=Budget.student, help="of 8 clips (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="of the recipe of all runs, such as pretrain.method=pstl (repeatable)")  # fmt: skip
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="default: float32")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (%(default)s)")
     parser.add_argument("--plot", type=Path, metavar="SVG", help="a picture a data set; SET in its name is the set's")
@@ -191,8 +193,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for name, (dataset, pool) in prepared.items():
                     encoders = seed if options.encoders_seed is None else options.encoders_seed
                     trial = Trial(
-                        name, dataset, pool, options.out / name, seed, encoders, tuple(options.streams), budget, where
-                    )
+                        name, dataset, pool, options.out / name, seed, encoders, tuple(options.streams), budget, where,
+                        tuple(options.set),
+                    )  # fmt: skip
                     for found in rows_of(trial, options):
                         rows += found
                         write_table(options.out, rows)
