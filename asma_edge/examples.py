@@ -70,7 +70,7 @@ class ExampleRecorder:
             return None
         start, end = repetition.t_start - _BESIDE, repetition.t_end + _BESIDE
         timed = [(t, seen) for t, seen in self._seen if start <= t <= end]
-        return Example(_at_rate(timed, self._recognizer.info.fps), start, end, repetition.label)
+        return Example(_at_rate(timed, self._recognizer.info.fps), timed[0][0], timed[-1][0], repetition.label)
 
 
 def read_recordings(recognizer: Recognizer, frames: Iterable[PoseFrame], source: str) -> list[FloatArray]:
