@@ -125,27 +125,30 @@ def _made_for(
     training = np.isin(np.arange(len(source)), source.splits.get("train", []))
     theirs = source.subject == person
     beside = (training == training[theirs].any()) & ~theirs
-    own = [source.clip(int(n))[:, 0] for n in np.flatnonzero(theirs)]
+    own = _poses(source, np.flatnonzero(theirs))
     if performs:
         lenders = rng.permutation(np.flatnonzero(beside & (source.label == given)))[: settings.each]
-        lent = [source.clip(int(n))[:, 0] for n in lenders]
-        made = others_of(own, source.info.fps, settings.each, rng, lent, source.info.layout)
+        made = others_of(own, source.info.fps, settings.each, rng, _poses(source, lenders), source.info.layout)
         return [(given, poses) for poses in made]
     doing = np.flatnonzero(beside & (source.label >= 0) & (source.label != given))
     lenders = _of_all_classes(doing, source.label, settings.each, rng)
     return [
-        (
-            int(source.label[n]),
-            _lent(source.clip(int(n))[:, 0], _any(own, rng), source.info.layout, exactly=True).astype(np.float32),
-        )
-        for n in lenders
+        (label, _lent(motion, _any(own, rng), source.info.layout, exactly=True).astype(np.float32))
+        for label, motion in zip(source.label[lenders].tolist(), _poses(source, lenders), strict=True)
     ]
+
+
+def _poses(source: PreparedDataset, clips: IntArray) -> list[FloatArray]:
+    """(T, V, 3) of the only person of each clip."""
+    return [source.clip(number)[:, 0] for number in clips.tolist()]
 
 
 def _of_all_classes(clips: IntArray, label: IntArray, count: int, rng: np.random.Generator) -> IntArray:
     """At most ``count`` of the clips, drawn so that the classes have as many, or all they have."""
     clips = rng.permutation(clips)
-    turn = np.array([(label[clips[:place]] == label[clip]).sum() for place, clip in enumerate(clips)], dtype=np.int64)
+    turn = np.zeros(len(clips), dtype=np.int64)  # the how many-th of its class each one is
+    for same in (label[clips] == k for k in np.unique(label[clips])):
+        turn[same] = np.arange(same.sum())
     return clips[np.argsort(turn, kind="stable")[:count]]
 
 
