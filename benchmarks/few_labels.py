@@ -40,7 +40,7 @@ from asma_trainer.recipe.values import override_value
 from asma_trainer.run import Run
 from asma_trainer.stages.align import trained_teacher
 from asma_trainer.stages.finetune import Finetuning
-from asma_trainer.stages.pretrain import first_encoders
+from asma_trainer.stages.pretrain import pretrained_encoders
 from asma_trainer.stages.registry import STAGE
 from asma_trainer.vocabulary import StageName
 
@@ -73,6 +73,7 @@ class Budget:
 
     pretrain: int = 300
     align: int = 100
+    align_frozen: int = 300
     student: int = 600
 
 
@@ -227,16 +228,15 @@ class Trial:
 
     def _features(self, start: str, evaluator: Evaluator) -> dict[str, tuple[Scores, Scores]]:
         """{stream: (N, D) features of the training clips, and of the test clips} by a start's encoders, as they are."""
-        source = self.pretrained(start)
-        more = {"seed": self.encoders_seed} | ({"pretrain.source": str(source.resolve())} if source else {})
+        more = {"seed": self.encoders_seed} | self._source(start)
         run = Run(self.folder / start, self.dataset, self.recipe(["finetune"], more=more), self.compute)
         path = self.folder / start / f"features-seed-{self.encoders_seed}.npz"
         key = " ".join(run.digest("finetune", stream) for stream in self.streams)
         if not (path.exists() and str(np.load(path)["key"]) == key):
             parts: dict[str, Scores] = {}
             for stream in self.streams:
-                encoders = first_encoders(run, stream) if source else run.untrained(stream)
-                function = encoder_features(encoders.to(self.compute.device).eval(), self.dataset.info, stream)
+                encoders = pretrained_encoders(run, stream).to(self.compute.device).eval()
+                function = encoder_features(encoders, self.dataset.info, stream)
                 for name, clips in (("train", evaluator.train), ("test", evaluator.clips)):
                     parts[f"{stream} {name}"] = evaluator.features(clips, function)
             with atomic_file(path) as temporary, temporary.open("wb") as file:
@@ -257,6 +257,23 @@ class Trial:
             return top1(np.sum([each[FUSED] for each in scores], axis=0), evaluator.label)
 
         value: float = self._known(run.folder / "fine-tuned.json", self._key(run, "finetune"), measure)
+        return value
+
+    def aligned(self, start: str, clips: int) -> float:
+        """Test accuracy of a teacher whose encoders stay as they start: only their alignment learns from labels, as for
+        the last row of the paper's Table 3.
+        """
+        more = _schedule("align", self.budget.align_frozen) | self._source(start)
+        run = Run(self._folder / start / _clips(clips) / "frozen", self.dataset, self.recipe(["align"], clips, more),
+                  self.compute)  # fmt: skip
+        run.stages()
+
+        def measure() -> float:
+            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
+            teachers = {stream: trained_teacher(run, stream) for stream in self.streams}
+            return top1(evaluator.classify(teachers)[FUSED], evaluator.label)
+
+        value: float = self._known(run.folder / "aligned.json", self._key(run, "align"), measure)
         return value
 
     def distilled(self, start: str, clips: int, steps: int) -> dict[str, float]:
@@ -286,10 +303,14 @@ class Trial:
 
     def _run(self, start: str, stages: Sequence[str], clips: int, steps: int) -> Run:
         """The run, not yet trained, that fine-tunes from a start for so many steps, and goes on from there."""
-        source = self.pretrained(start)
-        more = _schedule("finetune", steps) | ({"pretrain.source": str(source.resolve())} if source else {})
+        more = _schedule("finetune", steps) | self._source(start)
         folder = self._folder / start / _clips(clips) / f"steps-{steps}"
         return Run(folder, self.dataset, self.recipe(stages, clips, more), self.compute)
+
+    def _source(self, start: str) -> dict[str, Any]:
+        """The setting that names where a start's encoders come from, pretrained by then; none for new ones."""
+        source = self.pretrained(start)
+        return {} if source is None else {"pretrain.source": str(source.resolve())}
 
     @property
     def _folder(self) -> Path:

@@ -2,15 +2,15 @@
 """What pretraining is worth with few labels: accuracy on unseen people by numbers of labelled clips a class.
 
 Rows are starts: new encoders (scratch), pretrained on the set's own training people (own), or on all other sets (pool);
-each with frozen encoders (a linear probe, 1-NN) and fine-tuned at schedules of several lengths. A ridge regression on
-joints is the floor. With --students: int8 students from labels alone, and distilled from each start's fine-tuned
-teacher on all training clips. A seed draws the same clips for all rows. Seeds take turns over all sets, and the table
-is written anew after every run: OUT/table.json and OUT/table.md. The same command, with more counts, schedules or seeds
-as well, continues where it was interrupted.
+each with frozen encoders (a linear probe, 1-NN; with --aligned: the cross-attention that fuses them) and fine-tuned at
+schedules of several lengths. A ridge regression on joints is the floor. With --students: int8 students from labels
+alone, and distilled from each start's fine-tuned teacher on all training clips. A seed draws the same clips for all
+rows. Seeds take turns over all sets, and the table is written anew after every run: OUT/table.json and OUT/table.md.
+The same command, with more counts, schedules or seeds as well, continues where it was interrupted.
 
     python benchmarks/label_efficiency.py --data data/irds data/ui_prmd data/utd_mhad data/nw_ucla
-        --more data/bandai_motion [--counts 1 2 5 10 all] [--tuned 1 2 10 all] [--students 2 10] [--steps 300 1500]
-        [--seeds 0 1 2] [--set pretrain.method=pstl] [--plot docs/images/label-efficiency-SET.svg]
+        --more data/bandai_motion [--counts 1 2 5 10 all] [--tuned 1 2 10 all] [--aligned 2 10] [--students 2 10]
+        [--steps 300 1500] [--seeds 0 1 2] [--set pretrain.method=pstl] [--plot docs/images/label-efficiency-SET.svg]
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ def rows_of(trial: Trial, options: argparse.Namespace) -> Iterator[list[dict[str
     yield rows(FLOOR, "", trial.ridge(options.counts))
     for start in options.starts:
         yield [each for name, found in trial.probes(start, options.counts).items() for each in rows(name, start, found)]
+    for clips in options.aligned:
+        for start in options.starts:
+            yield [row("frozen, aligned", start, clips, trial.aligned(start, clips))]
     for steps in options.steps:
         for clips in options.tuned or options.counts:
             for start in options.starts:
@@ -164,6 +167,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="labelled clips a class; default: 1 2 5 10 all")  # fmt: skip
     parser.add_argument("--tuned", type=_clips, nargs="+", metavar="N|all",
                         help="those that encoders are fine-tuned with; default: all of --counts")  # fmt: skip
+    parser.add_argument("--aligned", type=_clips, nargs="*", default=[], metavar="N|all",
+                        help="those for an alignment of frozen encoders; default: none")  # fmt: skip
     parser.add_argument("--steps", type=int, nargs="*", default=[300], help="of fine-tuning (%(default)s)")
     parser.add_argument("--students", type=_clips, nargs="*", default=[], metavar="N|all",
                         help="numbers of labelled clips with which students learn, too; default: none")  # fmt: skip

@@ -20,6 +20,7 @@ from asma_edge import AsmaError, Recognizer
 from asma_edge.builtin import model_path
 from asma_edge.estimators import open_estimator
 from asma_edge.estimators.base import check_fit
+from asma_edge.result import Result
 from asma_edge.skeleton import FloatArray
 from asma_edge.sources import open_source
 from asma_edge.sources.frames import PoseSource
@@ -37,6 +38,11 @@ class Seen:
     events: list[tuple[float, float, str]] = field(default_factory=list)
     repetitions: list[tuple[float, float, str]] = field(default_factory=list)
 
+    def end_of_event(self, result: Result | None) -> None:
+        """Note the action that a result ends, if it does."""
+        if result is not None and result.event == "end" and result.label is not None and result.t_start is not None:
+            self.events.append((result.t_start, result.t, result.label))
+
 
 def watch(recognizer: Recognizer, source: PoseSource) -> Seen:
     """Everything that is said of one person."""
@@ -48,11 +54,11 @@ def watch(recognizer: Recognizer, source: PoseSource) -> Seen:
             result = stream.update(pose, frame.t)
             if len(result.scores):
                 seen.scores.append((frame.t, np.asarray(result.scores)))
-            if result.event == "end" and result.label is not None and result.t_start is not None:
-                seen.events.append((result.t_start, result.t, result.label))
+            seen.end_of_event(result)
             if result.repetition:
                 done = result.repetition
                 seen.repetitions.append((done.t_start, done.t_end, done.label or "not named"))
+    seen.end_of_event(stream.finish())
     return seen
 
 

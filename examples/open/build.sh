@@ -3,9 +3,9 @@
 #
 #     examples/open/build.sh OUT IRDS UI_PRMD [MORE ...] [-- OPTIONS OF asma-train run]
 #
-# leaves OUT/encoders.pt, with a card of its data's credit and licences. Made-up people are added. IntelliRehabDS and UI-PRMD
-# may be shipped; name what comes of others by NAME=open-nc examples/open/build.sh ... The same command continues what was
-# interrupted.
+# leaves OUT/encoders.pt, with a card of its data's credit and licences. Made-up people are added. Sets whose licences do not
+# allow to ship what is made of them are refused, but by NAME=open-nc examples/open/build.sh ..., for experiments. The same
+# command continues what was interrupted.
 set -eu
 test $# -ge 2 || { sed -n '2,8p' "$0"; exit 2; }
 out=$1; shift
@@ -18,7 +18,8 @@ test $# -eq 0 || shift
 
 test -d "$out/parts/synthetic" || asma-data synth "$out/parts/synthetic" --people 24 --repeats 3 --recordings 0
 test -d "$out/parts/everyday" || asma-data synth "$out/parts/everyday" --everyday --people 30 --repeats 8 --recordings 0
-test -d "$out/data" || asma-data pool "$out"/parts/* "$out/data" --layout body13
+test -n "${NAME:-}" || to_ship=--to-ship
+test -d "$out/data" || asma-data pool "$out"/parts/* "$out/data" --layout body13 ${to_ship:-}
 
 asma-train run --data "$out/data" --recipe open --out "$out/run" --set "name=${NAME:-open}" "$@"
 asma-train export-encoders "$out/run" "$out/encoders.pt" --data "$out/data"

@@ -112,13 +112,15 @@ def test_a_series_continues(
     sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", str(sets[0]), "--more", *map(str, sets), "--out", str(tmp_path)]
-    arguments += ["--seeds", "0", "--counts", "2", "all", "--tuned", "2", "--students", "2"]
+    arguments += ["--seeds", "0", "--counts", "2", "all", "--tuned", "2", "--aligned", "2", "--students", "2"]
     arguments += ["--steps", "2", "--pretrain-steps", "2", "--student-steps", "2"]
     assert label_efficiency.main(arguments) == 0
     rows = json.loads((tmp_path / "table.json").read_text())["runs"]
     frozen = [row for row in rows if row["measure"] in ("linear", "1-NN")]
     assert len(frozen) == 2 * 3 * 2
-    assert len(rows) == 2 + len(frozen) + 3 + 1 + 2 * 3  # the floor, fine-tuned, label-only, teachers and theirs
+    assert (
+        len(rows) == 2 + len(frozen) + 3 + 3 + 1 + 2 * 3
+    )  # the floor, aligned, fine-tuned, label-only, teachers and theirs
     assert all(0 <= row["accuracy"] <= 1 for row in rows)
     for method in ("features", "classify"):  # what networks say is kept
         monkeypatch.setattr(few_labels.Evaluator, method, lambda *_: pytest.fail("it was measured again"))
