@@ -31,11 +31,7 @@ def builtin_path(name: str) -> Path:
 
 
 def model_path(name: str) -> Path:
-    """A bundle by path or, where no such file exists, by the name of a built-in model.
-
-    Raises:
-        BundleError: neither a file nor a built-in model.
-    """
+    """A bundle by path or, where no such file exists, by the name of a built-in model."""
     path = Path(name)
     if path.exists() or name not in builtin_names():
         return path  # `read_bundle` says what is wrong with a path

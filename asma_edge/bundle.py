@@ -22,6 +22,7 @@ from typing import Any
 
 from asma_edge.archive import END, END_MAGIC, pack, unpack
 from asma_edge.arrays import pack_arrays, unpack_arrays
+from asma_edge.builtin import builtin_names
 from asma_edge.bundle_info import FORMAT_VERSION, NEEDS, BundleInfo
 from asma_edge.checks import is_whole
 from asma_edge.checksum import sha256
@@ -188,7 +189,7 @@ def _read_file(path: Path) -> bytes:
             f"cannot read bundle '{path}'",
             expected="a bundle file NAME.tflite",
             got=error.strerror or type(error).__name__,
-            hint="check the path",
+            hint="check the path, or name a built-in model: " + ", ".join(builtin_names()),
         ) from error
     if len(data) > MAX_FILE:
         raise _refuse(path, f"a file of at most {MAX_FILE} bytes", "a larger one")

@@ -108,9 +108,9 @@ def _lines(name: str, model: Path, follow: bool) -> Lines:
     if path is None:
         raise SourceError(
             f"no example belongs to '{model}'",
-            expected="a built-in model, such as irds9",
+            expected="a built-in model that comes with a recording, such as irds9",
             got=str(model),
-            hint="give a recording of your own: --source poses.jsonl",
+            hint="give one of your own: --source poses.jsonl",
         )
     try:
         if follow:
