@@ -92,6 +92,10 @@ class DecisionSettings:
         """Whether a frame's most likely class is sure enough to be named while no action is in progress."""
         return self.watches(label) and score >= (self.threshold(label) if self.unknown is None else self.unknown)
 
+    def sustains(self, label: str, score: float) -> bool:
+        """Whether a class that may be named is as sure as it has to stay while it is in progress."""
+        return self.watches(label) and score >= min(self.leave, self.threshold(label))
+
     @property
     def mentioned(self) -> set[str]:
         """The labels that thresholds, allow and deny speak of."""

@@ -47,7 +47,7 @@ class Repetition:
 
     Attributes:
         number: the how many-th of its label, from 1.
-        label: of the class that scored highest on average; None where that is too little to name it.
+        label: of the class that scored highest on average; None where that is less than ``leave``.
         t_start: seconds at which the body left its posture: last within a tenth of its way.
         t_end: seconds at which it was back: within a tenth of its way again.
         score: mean raw score of the label's class from the start until the repetition is reported, 0 to 1; where the
@@ -222,4 +222,6 @@ class RepetitionCounter:
     def _name(self, scores: FloatArray) -> tuple[int | None, float]:
         best = int(scores.argmax())
         score = float(scores[best])
-        return (best if best != self._idle and self._settings.names(self._labels[best], score) else None), score
+        # A mean over the whole movement: what an action must keep, not the height that it once has to reach.
+        known = best != self._idle and self._settings.sustains(self._labels[best], score)
+        return (best if known else None), score

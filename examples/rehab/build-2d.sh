@@ -10,10 +10,10 @@ out=$1
 parts=$out/parts
 
 test -d "$out/data-2d" || asma-data project "$out/data" "$out/data-2d" --layout body13 --cameras 36 --views 24 --vary
-# One view of each clip, by other draws, for thresholds and quality.
+# One view of each person, by other draws, for thresholds and quality.
 for set in data negatives parts/pool; do
     one=$parts/$(basename "$set")-2d
-    test -d "$one" || asma-data project "$out/$set" "$one" --layout body13 --views 1 --test-views 1 --seed 5
+    test -d "$one" || asma-data project "$out/$set" "$one" --layout body13 --views 1 --test-views 1 --steady --seed 5
 done
 
 asma-train run --data "$out/data-2d" --recipe rehab-2d --out "$out/run-2d"

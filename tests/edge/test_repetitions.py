@@ -155,7 +155,7 @@ def test_the_label_is_the_class_that_scored_highest_while_it_lasted() -> None:
     ("decision", "scores"),
     [
         (DecisionSettings(), [0.9, 0.1, 0.0]),  # idle
-        (DecisionSettings(), [0.1, 0.5, 0.4]),  # unsure
+        (DecisionSettings(), [0.31, 0.38, 0.31]),  # less sure than an action in progress has to be
         (DecisionSettings(deny=("raise",)), [0.0, 0.9, 0.1]),
     ],
 )
@@ -164,6 +164,14 @@ def test_what_cannot_be_named_is_counted_without_a_label(decision: DecisionSetti
     found = [who.update(f[None], np.float32([scores]), i / FPS) for i, f in enumerate(arm(raises(3, 2.0, 0.5)))]
     assert [repetition.label for repetition in found if repetition] == [None] * 3
     assert who.counts == {None: 3}
+
+
+@pytest.mark.parametrize(("mean", "label"), [(0.41, "raise"), (0.39, None)])
+def test_a_repetition_is_named_from_the_score_that_an_action_must_keep(mean: float, label: str | None) -> None:
+    who = counter(DecisionSettings(enter=0.8, leave=0.4))
+    rest = (1 - mean) / 2
+    found = [who.update(f[None], np.float32([[rest, mean, rest]]), i / FPS) for i, f in enumerate(arm(raises(1, 2, 1)))]
+    assert [repetition.label for repetition in found if repetition] == [label]
 
 
 def test_a_repetition_is_json_ready() -> None:

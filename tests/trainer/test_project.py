@@ -133,6 +133,20 @@ def test_training_views_have_bodies_of_their_own_and_test_views_the_recorded_one
     assert len(lengths) == len(b.split("train"))  # no two views show the same leg
 
 
+@pytest.mark.parametrize("steady", [True, False])
+def test_steady_views_of_a_person_are_those_of_one_recording(steady: bool, tmp_path: Path) -> None:
+    source = write(tmp_path / "3d")  # everybody always makes the same movement
+    given = ProjectSettings(cameras=6, test_cameras=6, views=1, noise=False, steady=steady)
+    project_dataset(source, tmp_path / "2d", given)
+    seen = PreparedDataset.open(tmp_path / "2d")
+    for person in np.unique(seen.subject):
+        first, *others = np.flatnonzero(seen.subject == person)
+        same = [np.allclose(seen.clip(int(first)), seen.clip(int(other)), atol=0.01) for other in others]
+        assert len(same) == 2
+        assert all(same) if steady else not any(same)
+    assert len(np.unique(seen.camera)) > 1
+
+
 def test_joints_that_were_not_seen_stay_unseen_in_varied_bodies(tmp_path: Path) -> None:
     poses = person().astype(np.float32)
     poses[5:9, 0, NTU.joints.index("left_knee")] = np.nan

@@ -40,6 +40,7 @@ def _project(options: argparse.Namespace) -> int:
         azimuth=options.azimuth,
         elevation=(options.elevation[0], options.elevation[1]),
         vary=options.vary,
+        steady=options.steady,
         noise=not options.exact,
         mirrored=options.mirrored,
         seed=options.seed,
@@ -120,6 +121,9 @@ def _project_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--vary", action="store_true", help="give every training view a body of its own: reach, build, posture"
+    )
+    parser.add_argument(
+        "--steady", action="store_true", help="see all clips of a person from one place, as in one recording"
     )
     parser.add_argument("--exact", action="store_true", help="exact places, score 1, nothing lost")
     parser.add_argument("--mirrored", action="store_true", help="the source's x axis is flipped, as in a mirror")

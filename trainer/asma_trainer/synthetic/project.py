@@ -46,6 +46,8 @@ class ProjectSettings:
         azimuth: cameras stand within this many degrees to either side of where people face.
         elevation: lowest and highest degrees of the cameras above people's hips.
         vary: training views show changed bodies: amplitude of movement, lengths and directions of bones.
+        steady: all clips of a person are seen by the same cameras from the same place, as those of one recording are:
+            for what joins clips, such as `asma-train calibrate`.
         noise: False gives exact places with score 1, nothing lost.
         mirrored: the source's x axis is flipped, as in a mirror.
         seed: the same settings give the same bytes.
@@ -62,6 +64,7 @@ class ProjectSettings:
     azimuth: float = 45.0
     elevation: tuple[float, float] = (-10.0, 30.0)
     vary: bool = False
+    steady: bool = False
     noise: bool = True
     mirrored: bool = False
     seed: int = 0
@@ -132,7 +135,7 @@ def project_dataset(
         with DatasetWriter(folder, info, people=source.people) as writer:
             for number in watch(iter(range(len(source)))):
                 for side in sorted(needed[number]):
-                    for camera in _chosen(number, side, settings):
+                    for camera in _chosen(_scene(source, number, settings), side, settings):
                         clip = _view(source, number, camera, cameras[camera], target, settings, side)
                         rendered.setdefault((number, side), []).append(writer.add(clip))
                         subjects.append(clip.subject)
@@ -146,14 +149,20 @@ def project_dataset(
         (folder / "cameras.json").write_text(description + "\n", encoding="utf-8")
 
 
-def _chosen(number: int, side: str, settings: ProjectSettings) -> list[int]:
-    """Numbers of the cameras that see a clip."""
+def _scene(source: PreparedDataset, number: int, settings: ProjectSettings) -> tuple[int, ...]:
+    """What cameras and place are drawn by: the clip, or where all is to be steady, its person, if that is known."""
+    person = int(source.subject[number])
+    return (number,) if not settings.steady or person < 0 else (person, 1)
+
+
+def _chosen(scene: tuple[int, ...], side: str, settings: ProjectSettings) -> list[int]:
+    """Numbers of the cameras that see a scene."""
     first, count, views = (
         (0, settings.cameras, settings.views)
         if side == "train"
         else (settings.cameras, settings.test_cameras, settings.test_views)
     )
-    random = np.random.default_rng((settings.seed, _CAMERA, 2, number))
+    random = np.random.default_rng((settings.seed, _CAMERA, 2, *scene))
     return sorted((first + random.permutation(count)[:views]).tolist())
 
 
@@ -172,7 +181,7 @@ def _view(
         poses = poses * (-1, 1, 1)
     if settings.vary and side == "train":
         poses = _varied(poses, source.info.layout, np.random.default_rng((settings.seed, _BODY, number, index)))
-    random = np.random.default_rng((settings.seed, _PLACE, number, index))
+    random = np.random.default_rng((settings.seed, _PLACE, *_scene(source, number, settings), index))
     joints = estimator_joints(poses, source.info.layout, target, random if settings.noise else None)
     pixels, depth = project(in_front(joints, target, random), camera)
     if settings.noise:
