@@ -48,6 +48,7 @@ RECIPE = "device-irds"
 LAYOUT = "body13"
 SCRATCH, OWN, POOL = STARTS = ("scratch", "own", "pool")
 ALL_CLIPS = 0  # as labels.clips has it: nobody loses a label
+FROZEN = 0  # steps of fine-tuning: the encoders stay as they start
 # Chosen on held-out training people: one scale for the input, 1/d for low degrees, a raw anchor, milder views.
 _COMMON: dict[str, Any] = {
     "data.test": ["test"], "evaluate.stride": 17, "evaluate.score_stride": 17, "mask.joints": 5,
@@ -246,7 +247,7 @@ class Trial:
 
     def fine_tuned(self, start: str, clips: int, steps: int) -> float:
         """Test accuracy of the fine-tuned encoders; the scores of both, and of all streams, are added."""
-        run = self._run(start, ["finetune"], clips, steps)
+        run = self._run(start, [], clips, steps)
         run.stages()
 
         def measure() -> float:
@@ -263,9 +264,7 @@ class Trial:
         """Test accuracy of a teacher whose encoders stay as they start: only their alignment learns from labels, as for
         the last row of the paper's Table 3.
         """
-        more = _schedule("align", self.budget.align_frozen) | self._source(start)
-        run = Run(self._folder / start / _clips(clips) / "frozen", self.dataset, self.recipe(["align"], clips, more),
-                  self.compute)  # fmt: skip
+        run = self._run(start, ["align"], clips, FROZEN)
         run.stages()
 
         def measure() -> float:
@@ -277,10 +276,10 @@ class Trial:
         return value
 
     def distilled(self, start: str, clips: int, steps: int) -> dict[str, float]:
-        """Test accuracy of the teacher on fine-tuned encoders, and of the int8 student that learns from it on all
-        training clips, with labels and without.
+        """Test accuracy of the teacher on fine-tuned or frozen encoders, and of the int8 student that learns from it on
+        all training clips, with labels and without.
         """
-        run = self._run(start, ["finetune", "align", "distill"], clips, steps)
+        run = self._run(start, ["align", "distill"], clips, steps)
         run.stages()
 
         def measure() -> dict[str, float]:
@@ -302,9 +301,13 @@ class Trial:
         return value
 
     def _run(self, start: str, stages: Sequence[str], clips: int, steps: int) -> Run:
-        """The run, not yet trained, that fine-tunes from a start for so many steps, and goes on from there."""
-        more = _schedule("finetune", steps) | self._source(start)
-        folder = self._folder / start / _clips(clips) / f"steps-{steps}"
+        """The run, not yet trained, that fine-tunes from a start for so many steps, if any, and goes on by stages."""
+        folder, more = self._folder / start / _clips(clips), self._source(start)
+        if steps == FROZEN:
+            folder, more = folder / "frozen", more | _schedule("align", self.budget.align_frozen)
+        else:
+            folder, more = folder / f"steps-{steps}", more | _schedule("finetune", steps)
+            stages = ["finetune", *stages]
         return Run(folder, self.dataset, self.recipe(stages, clips, more), self.compute)
 
     def _source(self, start: str) -> dict[str, Any]:

@@ -4,9 +4,10 @@
 Rows are starts: new encoders (scratch), pretrained on the set's own training people (own), or on all other sets (pool);
 each with frozen encoders (a linear probe, 1-NN; with --aligned: the cross-attention that fuses them) and fine-tuned at
 schedules of several lengths. A ridge regression on joints is the floor. With --students: int8 students from labels
-alone, and distilled from each start's fine-tuned teacher on all training clips. A seed draws the same clips for all
-rows. Seeds take turns over all sets, and the table is written anew after every run: OUT/table.json and OUT/table.md.
-The same command, with more counts, schedules or seeds as well, continues where it was interrupted.
+alone, and distilled on all training clips from each start's teacher, whose encoders were fine-tuned (without --steps:
+stayed frozen). A seed draws the same clips for all rows. Seeds take turns over all sets, and the table is written anew
+after every run: OUT/table.json and OUT/table.md. The same command, with more counts, schedules or seeds as well,
+continues where it was interrupted.
 
     python benchmarks/label_efficiency.py --data data/irds data/ui_prmd data/utd_mhad data/nw_ucla
         --more data/bandai_motion [--counts 1 2 5 10 all] [--tuned 1 2 10 all] [--aligned 2 10] [--students 2 10]
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from few_labels import ALL_CLIPS, SCRATCH, STARTS, Budget, Trial, prepare
+from few_labels import ALL_CLIPS, FROZEN, SCRATCH, STARTS, Budget, Trial, prepare
 from picture import picture
 
 from asma_edge.errors import AsmaError
@@ -61,7 +62,7 @@ def rows_of(trial: Trial, options: argparse.Namespace) -> Iterator[list[dict[str
     for clips in options.students:
         yield [row(LABELS, "", clips, trial.label_only(clips))]
         for start in options.starts:
-            found = trial.distilled(start, clips, options.steps[0])
+            found = trial.distilled(start, clips, next(iter(options.steps), FROZEN))
             yield [row(name, start, clips, accuracy) for name, accuracy in found.items()]
 
 
@@ -185,8 +186,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, metavar="SVG", help="a picture a data set; SET in its name is the set's")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     options = parser.parse_args(argv)
-    if options.students and not options.steps:
-        parser.error("--students need teachers that are fine-tuned: --steps")
     torch.set_num_threads(options.threads)
     budget = Budget(pretrain=options.pretrain_steps, student=options.student_steps)
     rows: list[dict[str, Any]] = []

@@ -12,6 +12,7 @@ import few_labels
 import label_efficiency
 import numpy as np
 import pytest
+import torch
 from few_labels import Budget, Trial, by_correctness, prepare, training_split
 
 from asma_edge.skeleton import get_layout
@@ -105,6 +106,17 @@ def test_unusable_numbers_of_clips_are_refused(text: str, capsys: pytest.Capture
         label_efficiency.main(["--data", "nowhere", "--counts", text])
     assert stopped.value.code == 2
     assert "--counts" in capsys.readouterr().err
+
+
+def test_a_teacher_on_frozen_encoders_and_its_student(sets: list[Path], tmp_path: Path) -> None:
+    trial = _trial(sets, tmp_path, 0)
+    trial = dataclasses.replace(trial, budget=Budget(align_frozen=2, student=2))
+    aligned, found = trial.aligned("scratch", 2), trial.distilled("scratch", 2, few_labels.FROZEN)
+    assert found["teacher"] == aligned  # one and the same
+    assert 0 <= found["student, distilled"] <= 1
+    run = trial._run("scratch", ["align"], 2, few_labels.FROZEN)
+    untrained, frozen = run.untrained("joint").state_dict(), run.trained("align", "joint").teacher.encoders.state_dict()
+    assert all(torch.equal(frozen[name], value) for name, value in untrained.items())
 
 
 @pytest.mark.slow
