@@ -189,7 +189,7 @@ def _read_file(path: Path) -> bytes:
             f"cannot read bundle '{path}'",
             expected="a bundle file NAME.tflite",
             got=error.strerror or type(error).__name__,
-            hint="check the path, or name a built-in model: " + ", ".join(builtin_names()),
+            hint=f"check the path; built in are {', '.join(builtin_names())} (Recognizer.builtin)",
         ) from error
     if len(data) > MAX_FILE:
         raise _refuse(path, f"a file of at most {MAX_FILE} bytes", "a larger one")

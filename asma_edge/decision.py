@@ -84,6 +84,10 @@ class DecisionSettings:
         """Smoothed score that a class needs to start."""
         return self.thresholds.get(label, self.enter)
 
+    def lowest(self, label: str) -> float:
+        """Smoothed score below which an action of a class is about to end."""
+        return min(self.leave, self.threshold(label))
+
     def watches(self, label: str) -> bool:
         """Whether a class may start and be named."""
         return label not in self.deny and (not self.allow or label in self.allow)
@@ -94,7 +98,7 @@ class DecisionSettings:
 
     def sustains(self, label: str, score: float) -> bool:
         """Whether a class that may be named is as sure as it has to stay while it is in progress."""
-        return self.watches(label) and score >= min(self.leave, self.threshold(label))
+        return self.watches(label) and score >= self.lowest(label)
 
     @property
     def mentioned(self) -> set[str]:
@@ -194,7 +198,7 @@ class Decider:
         self._enter = [
             settings.threshold(label) if may else math.inf for label, may in zip(labels, starts, strict=True)
         ]
-        self._leave = [min(settings.leave, enter) for enter in self._enter]
+        self._leave = [settings.lowest(label) for label in labels]
         self._silence: FloatArray = np.zeros(len(labels), dtype=np.float32)
         self.reset()
 

@@ -48,7 +48,6 @@ RECIPE = "device-irds"
 LAYOUT = "body13"
 SCRATCH, OWN, POOL = STARTS = ("scratch", "own", "pool")
 ALL_CLIPS = 0  # as labels.clips has it: nobody loses a label
-FROZEN = 0  # steps of fine-tuning: the encoders stay as they start
 # Chosen on held-out training people: one scale for the input, 1/d for low degrees, a raw anchor, milder views.
 _COMMON: dict[str, Any] = {
     "data.test": ["test"], "evaluate.stride": 17, "evaluate.score_stride": 17, "mask.joints": 5,
@@ -264,18 +263,16 @@ class Trial:
         """Test accuracy of a teacher whose encoders stay as they start: only their alignment learns from labels, as for
         the last row of the paper's Table 3.
         """
-        run = self._run(start, ["align"], clips, FROZEN)
+        run = self._run(start, ["align"], clips, None)
         run.stages()
 
         def measure() -> float:
-            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
-            teachers = {stream: trained_teacher(run, stream) for stream in self.streams}
-            return top1(evaluator.classify(teachers)[FUSED], evaluator.label)
+            return self._teacher_accuracy(run)
 
         value: float = self._known(run.folder / "aligned.json", self._key(run, "align"), measure)
         return value
 
-    def distilled(self, start: str, clips: int, steps: int) -> dict[str, float]:
+    def distilled(self, start: str, clips: int, steps: int | None) -> dict[str, float]:
         """Test accuracy of the teacher on fine-tuned or frozen encoders, and of the int8 student that learns from it on
         all training clips, with labels and without.
         """
@@ -283,10 +280,8 @@ class Trial:
         run.stages()
 
         def measure() -> dict[str, float]:
-            evaluator = Evaluator(self.dataset, run.recipe, self.compute)
-            teachers = {stream: trained_teacher(run, stream) for stream in self.streams}
             return {
-                "teacher": top1(evaluator.classify(teachers)[FUSED], evaluator.label),
+                "teacher": self._teacher_accuracy(run),
                 "student, distilled": converted(run.folder, run.student, self.dataset, run.recipe)["int8"],
             }
 
@@ -300,10 +295,17 @@ class Trial:
         value: float = converted(run.folder, run.student, self.dataset, run.recipe)["int8"]
         return value
 
-    def _run(self, start: str, stages: Sequence[str], clips: int, steps: int) -> Run:
-        """The run, not yet trained, that fine-tunes from a start for so many steps, if any, and goes on by stages."""
+    def _teacher_accuracy(self, run: Run) -> float:
+        evaluator = Evaluator(self.dataset, run.recipe, self.compute)
+        teachers = {stream: trained_teacher(run, stream) for stream in self.streams}
+        return top1(evaluator.classify(teachers)[FUSED], evaluator.label)
+
+    def _run(self, start: str, stages: Sequence[str], clips: int, steps: int | None) -> Run:
+        """The run, not yet trained, that fine-tunes from a start for so many steps and goes on by stages; None: the
+        encoders stay frozen.
+        """
         folder, more = self._folder / start / _clips(clips), self._source(start)
-        if steps == FROZEN:
+        if steps is None:
             folder, more = folder / "frozen", more | _schedule("align", self.budget.align_frozen)
         else:
             folder, more = folder / f"steps-{steps}", more | _schedule("finetune", steps)

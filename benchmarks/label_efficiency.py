@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from few_labels import ALL_CLIPS, FROZEN, SCRATCH, STARTS, Budget, Trial, prepare
+from few_labels import ALL_CLIPS, SCRATCH, STARTS, Budget, Trial, prepare
 from picture import picture
 
 from asma_edge.errors import AsmaError
@@ -62,7 +62,7 @@ def rows_of(trial: Trial, options: argparse.Namespace) -> Iterator[list[dict[str
     for clips in options.students:
         yield [row(LABELS, "", clips, trial.label_only(clips))]
         for start in options.starts:
-            found = trial.distilled(start, clips, next(iter(options.steps), FROZEN))
+            found = trial.distilled(start, clips, next(iter(options.steps), None))
             yield [row(name, start, clips, accuracy) for name, accuracy in found.items()]
 
 

@@ -111,10 +111,10 @@ def test_unusable_numbers_of_clips_are_refused(text: str, capsys: pytest.Capture
 def test_a_teacher_on_frozen_encoders_and_its_student(sets: list[Path], tmp_path: Path) -> None:
     trial = _trial(sets, tmp_path, 0)
     trial = dataclasses.replace(trial, budget=Budget(align_frozen=2, student=2))
-    aligned, found = trial.aligned("scratch", 2), trial.distilled("scratch", 2, few_labels.FROZEN)
+    aligned, found = trial.aligned("scratch", 2), trial.distilled("scratch", 2, None)
     assert found["teacher"] == aligned  # one and the same
     assert 0 <= found["student, distilled"] <= 1
-    run = trial._run("scratch", ["align"], 2, few_labels.FROZEN)
+    run = trial._run("scratch", ["align"], 2, None)
     untrained, frozen = run.untrained("joint").state_dict(), run.trained("align", "joint").teacher.encoders.state_dict()
     assert all(torch.equal(frozen[name], value) for name, value in untrained.items())
 
@@ -130,9 +130,8 @@ def test_a_series_continues(
     rows = json.loads((tmp_path / "table.json").read_text())["runs"]
     frozen = [row for row in rows if row["measure"] in ("linear", "1-NN")]
     assert len(frozen) == 2 * 3 * 2
-    assert (
-        len(rows) == 2 + len(frozen) + 3 + 3 + 1 + 2 * 3
-    )  # the floor, aligned, fine-tuned, label-only, teachers and theirs
+    # The floor; aligned and fine-tuned; label-only; teachers and theirs.
+    assert len(rows) == 2 + len(frozen) + 3 + 3 + 1 + 2 * 3
     assert all(0 <= row["accuracy"] <= 1 for row in rows)
     for method in ("features", "classify"):  # what networks say is kept
         monkeypatch.setattr(few_labels.Evaluator, method, lambda *_: pytest.fail("it was measured again"))
